@@ -1,0 +1,132 @@
+//! What the operator wrote becomes what the proxy runs: the checked form.
+//!
+//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`file`]; [`check`] turns it into
+//! [`Config`] and collects every problem on the way. The rest of the proxy sees [`Config`] only.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::protocol::Code;
+
+/// Everything one generation of the proxy runs by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name servers as `host:port`, asked in this order until one answers.
+    pub nameservers: Vec<String>,
+    /// The addresses clients come in by; names are unique.
+    pub listeners: Vec<Listener>,
+    /// Which codes beyond messaging are let through.
+    pub allow: Allow,
+    /// Sizes at which something is refused or stops being read.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How the proxy leaves.
+    pub drain: Drain,
+    /// Where per-broker ports are remembered; `None` keeps them in memory only.
+    pub state_dir: Option<PathBuf>,
+    /// Worker threads that serve connections.
+    pub workers: usize,
+}
+
+/// One bound address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in logs, metrics and the state file.
+    pub name: String,
+    /// Where it listens; port 0 asks the system for one.
+    pub bind: SocketAddr,
+    /// The host given out in routes; `None` is the local IP that the client's connection arrived at.
+    pub advertise: Option<String>,
+    /// Which kind of broker address clients get.
+    pub addressing: Addressing,
+    /// First and last port of the range for per-broker ports; `None` derives one from the bound port.
+    pub broker_ports: Option<(u16, u16)>,
+    /// Broker names whose port is fixed.
+    pub brokers: BTreeMap<String, u16>,
+    /// Whether store hosts inside messages become this listener's per-broker addresses.
+    pub rewrite_store_host: bool,
+}
+
+/// Which kind of broker address a route answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Addressing {
+    /// The shared address for clients known to name the broker in every command, ports for all others.
+    #[default]
+    Auto,
+    /// The listener's own address for everybody.
+    Shared,
+    /// One port per broker for everybody.
+    PerBroker,
+}
+
+/// Which request codes beyond messaging and connection codes are let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// The group `admin`: every code that is neither messaging nor request-reply.
+    pub admin: bool,
+    /// The group `request-reply`: 324 and 325.
+    pub request_reply: bool,
+    /// Codes allowed one by one.
+    pub codes: Vec<Code>,
+}
+
+/// Sizes, in bytes or counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest frame including its length word; the session that sends a larger one is closed.
+    pub frame: usize,
+    /// Bytes waiting towards one peer above which its sources are no longer read.
+    pub queue: usize,
+    /// Client connections in all; above it, accepting waits.
+    pub connections: usize,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Opening a connection to a broker or name server.
+    pub connect: Duration,
+    /// A session without a byte from its client for this long is closed.
+    pub idle: Duration,
+    /// The first bytes of a connection.
+    pub opening: Duration,
+    /// Waits towards brokers that differ from the built-in ones, per request code.
+    pub commands: BTreeMap<Code, Duration>,
+}
+
+/// How the proxy leaves on SIGTERM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// How long to keep accepting after readiness is off.
+    pub delay: Duration,
+    /// How long after that sessions may take to finish.
+    pub deadline: Duration,
+    /// Whether another instance already takes this address, so that `GO_AWAY` may be answered.
+    pub go_away: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { frame: 16 << 20, queue: 4 << 20, connections: 100_000 }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(1_000),
+            idle: Duration::from_secs(120),
+            opening: Duration::from_secs(120),
+            commands: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, deadline: Duration::from_secs(35), go_away: false }
+    }
+}
