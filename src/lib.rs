@@ -1,0 +1,4 @@
+//! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ.
+#![forbid(unsafe_code)]
+
+pub mod protocol;

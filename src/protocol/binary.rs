@@ -1,0 +1,169 @@
+//! The binary header: fixed fields, a remark, and length-prefixed ext entries (`RocketMQSerializable`).
+
+use std::ops::Range;
+
+use bytes::{Buf, BufMut};
+
+use super::command::{Field, Text};
+use super::{Code, Command, DecodeError, EncodeError, Frame, Language};
+
+/// Where the opaque stands.
+pub(super) const OPAQUE_AT: Range<usize> = 5..9;
+
+/// The fields of a binary header, as slices.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) code: Code,
+    pub(super) language: Language,
+    pub(super) version: i32,
+    pub(super) opaque: i32,
+    pub(super) flag: i32,
+    pub(super) remark: &'a [u8],
+    pub(super) ext: &'a [u8],
+    pub(super) ext_at: Range<usize>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn read(header: &'a [u8]) -> Result<Self, DecodeError> {
+        let early = |_short| DecodeError::Binary("it ends early");
+        let mut at = header;
+        let code = Code(i32::from(at.try_get_i16().map_err(early)?));
+        let language = Language(at.try_get_u8().map_err(early)?);
+        let version = i32::from(at.try_get_i16().map_err(early)?);
+        let opaque = at.try_get_i32().map_err(early)?;
+        let flag = at.try_get_i32().map_err(early)?;
+        let remark = sized(&mut at)?;
+        let ext = sized(&mut at)?;
+        let end = header.len().saturating_sub(at.len());
+        let ext_at = end.saturating_sub(ext.len())..end;
+        Ok(Self {
+            code,
+            language,
+            version,
+            opaque,
+            flag,
+            remark,
+            ext,
+            ext_at,
+        })
+    }
+
+    pub(super) fn entries(&self) -> Entries<'a> {
+        Entries::new(self.ext)
+    }
+}
+
+/// A slice prefixed by an `i32` length.
+fn sized<'a>(at: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let len = at
+        .try_get_i32()
+        .map_err(|_short| DecodeError::Binary("it ends early"))?;
+    take(
+        at,
+        usize::try_from(len).map_err(|_negative| DecodeError::Binary("a negative length"))?,
+    )
+}
+
+fn take<'a>(at: &mut &'a [u8], len: usize) -> Result<&'a [u8], DecodeError> {
+    let (front, rest) = at
+        .split_at_checked(len)
+        .ok_or(DecodeError::Binary("a length beyond the header"))?;
+    *at = rest;
+    Ok(front)
+}
+
+/// The ext entries, one by one.
+#[derive(Debug, Clone)]
+pub(super) struct Entries<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Entries<'a> {
+    pub(super) fn new(ext: &'a [u8]) -> Self {
+        Self { rest: ext }
+    }
+
+    fn entry(&mut self) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        let len = self
+            .rest
+            .try_get_i16()
+            .map_err(|_short| DecodeError::Binary("an entry ends early"))?;
+        let len = usize::try_from(len).map_err(|_negative| DecodeError::Binary("a negative key length"))?;
+        let key = take(&mut self.rest, len)?;
+        Ok((key, sized(&mut self.rest)?))
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<(&'a [u8], &'a [u8]), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_err() {
+            self.rest = &[];
+        }
+        Some(entry)
+    }
+}
+
+/// Decodes the header of a binary frame into `Command` fields.
+pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
+    let parts = Parts::read(frame.header())?;
+    let mut ext = Vec::new();
+    for entry in parts.entries() {
+        let (key, value) = entry?;
+        ext.push(Field {
+            name: String::from_utf8_lossy(key).into_owned(),
+            value: text(frame, value),
+        });
+    }
+    let mut command = Command::binary(parts.code, parts.opaque);
+    command.language = parts.language;
+    command.version = parts.version;
+    command.flag = parts.flag;
+    command.remark = (!parts.remark.is_empty()).then(|| text(frame, parts.remark));
+    command.ext = (!parts.ext.is_empty()).then_some(ext);
+    command.body = frame.body_bytes();
+    Ok(command)
+}
+
+/// Text that keeps the bytes it came from when they are not UTF-8.
+fn text(frame: &Frame, raw: &[u8]) -> Text {
+    Text::kept(
+        String::from_utf8_lossy(raw).into_owned(),
+        super::head::share(frame, raw),
+    )
+}
+
+/// Writes the header of `command` in binary form.
+pub(super) fn encode(command: &Command) -> Result<Vec<u8>, EncodeError> {
+    let code = i16::try_from(command.code.0).map_err(|_wide| EncodeError::CodeTooWide(command.code.0))?;
+    let mut out = Vec::with_capacity(256);
+    out.put_i16(code);
+    out.put_u8(command.language.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the field has 16 bits, as in Java"
+    )]
+    out.put_i16(command.version as i16);
+    out.put_i32(command.opaque);
+    out.put_i32(command.flag);
+    put_sized(&mut out, command.remark.as_ref().map_or(&[], Text::bytes))?;
+    let mut ext = Vec::new();
+    for field in command.ext.iter().flatten() {
+        ext.put_i16(i16::try_from(field.name.len()).map_err(|_long| EncodeError::TooLong)?);
+        ext.put_slice(field.name.as_bytes());
+        put_sized(&mut ext, field.value.bytes())?;
+    }
+    put_sized(&mut out, &ext)?;
+    Ok(out)
+}
+
+fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
+    out.put_i32(i32::try_from(bytes.len()).map_err(|_long| EncodeError::TooLong)?);
+    out.put_slice(bytes);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! The body of `HEART_BEAT`: who the client is and which groups it belongs to (`HeartbeatData`).
+
+use serde::Deserialize;
+
+use super::lenient;
+use crate::protocol::DecodeError;
+
+/// What Gimbal needs to know of a heartbeat; the bytes themselves are forwarded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Heartbeat {
+    /// The client's id, unique per client instance.
+    #[serde(rename = "clientID")]
+    pub client_id: String,
+    #[serde(deserialize_with = "null_as_empty")]
+    consumer_data_set: Vec<ConsumerGroup>,
+    #[serde(deserialize_with = "null_as_empty")]
+    producer_data_set: Vec<ProducerGroup>,
+}
+
+/// A consumer group with the topics it subscribes to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsumerGroup {
+    /// The group.
+    pub group_name: String,
+    #[serde(deserialize_with = "null_as_empty")]
+    subscription_data_set: Vec<Subscription>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ProducerGroup {
+    group_name: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+struct Subscription {
+    topic: String,
+}
+
+impl Heartbeat {
+    /// Decodes the body.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        lenient::decode(body, "not a heartbeat")
+    }
+
+    /// The consumer groups.
+    pub fn consumers(&self) -> &[ConsumerGroup] {
+        &self.consumer_data_set
+    }
+
+    /// The names of the producer groups.
+    pub fn producers(&self) -> impl Iterator<Item = &str> {
+        self.producer_data_set
+            .iter()
+            .map(|group| group.group_name.as_str())
+    }
+
+    /// Every topic any of its consumer groups subscribes to.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.consumer_data_set.iter().flat_map(ConsumerGroup::topics)
+    }
+}
+
+impl ConsumerGroup {
+    /// The topics this group subscribes to.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.subscription_data_set
+            .iter()
+            .map(|subscription| subscription.topic.as_str())
+    }
+}
+
+fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_topics_are_found() {
+        let body = br#"{"clientID":"c","consumerDataSet":[{"consumeType":"CONSUME_PASSIVELY","groupName":"g",
+            "subscriptionDataSet":[{"codeSet":[1],"topic":"T1"},{"topic":"%RETRY%g"}]}],"heartbeatFingerprint":0,
+            "producerDataSet":[{"groupName":"p"}],"withoutSub":false}"#;
+        let heartbeat = Heartbeat::decode(body).unwrap();
+        assert_eq!(heartbeat.client_id, "c");
+        assert_eq!(heartbeat.topics().collect::<Vec<_>>(), ["T1", "%RETRY%g"]);
+        assert_eq!(heartbeat.producers().collect::<Vec<_>>(), ["p"]);
+        assert!(Heartbeat::decode(br#"{"clientID":"c","consumerDataSet":null}"#).is_ok());
+        assert!(Heartbeat::decode(b"[]x").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! Bodies that name brokers or topics inside: queue locks, batch acks, client checks and assignments.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::lenient;
+use crate::protocol::DecodeError;
+
+/// The body of `LOCK_BATCH_MQ` and `UNLOCK_BATCH_MQ` (`LockBatchRequestBody`), and of the lock's answer.
+#[derive(Debug, Clone)]
+pub struct QueueSet {
+    all: Map<String, Value>,
+}
+
+impl QueueSet {
+    /// Decodes the body.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            all: lenient::decode(body, "not a set of queues")?,
+        })
+    }
+
+    /// The body split by broker name, in order of names; `resolve` maps the pseudo brokers of static topics.
+    pub fn by_broker(
+        &self,
+        resolve: &dyn Fn(&str, &str, i64) -> Option<String>,
+    ) -> BTreeMap<String, Vec<u8>> {
+        let mut sets: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for queue in self
+            .all
+            .get("mqSet")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let text = |key| queue.get(key).and_then(Value::as_str).unwrap_or_default();
+            let id = queue.get("queueId").and_then(Value::as_i64).unwrap_or_default();
+            let name = text("brokerName");
+            let broker = resolve(name, text("topic"), id).unwrap_or_else(|| name.to_owned());
+            sets.entry(broker).or_default().push(queue.clone());
+        }
+        sets.into_iter()
+            .map(|(broker, queues)| {
+                let mut part = self.all.clone();
+                part.insert("mqSet".to_owned(), Value::Array(queues));
+                (broker, Value::Object(part).to_string().into_bytes())
+            })
+            .collect()
+    }
+
+    /// The queues of a lock answer.
+    pub fn locked(self) -> Vec<Value> {
+        match self.all.get("lockOKMQSet") {
+            Some(Value::Array(queues)) => queues.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The body of a lock answer (`LockBatchResponseBody`).
+pub fn encode_lock_answer(queues: Vec<Value>) -> Vec<u8> {
+    serde_json::json!({ "lockOKMQSet": queues })
+        .to_string()
+        .into_bytes()
+}
+
+/// What is read of the body of `BATCH_ACK_MESSAGE` (`BatchAckMessageRequestBody`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AckBatch {
+    /// The broker that the messages came from.
+    pub broker_name: String,
+}
+
+impl AckBatch {
+    /// Decodes the body.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        lenient::decode(body, "not a batch of acks")
+    }
+}
+
+/// What is read of the bodies of `CHECK_CLIENT_CONFIG` and `QUERY_ASSIGNMENT`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientConfig {
+    topic: String,
+    subscription_data: Subscription,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Subscription {
+    topic: String,
+}
+
+impl ClientConfig {
+    /// Decodes the body.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        lenient::decode(body, "not a client configuration")
+    }
+
+    /// The topic it is about.
+    pub fn topic(&self) -> &str {
+        if self.topic.is_empty() {
+            &self.subscription_data.topic
+        } else {
+            &self.topic
+        }
+    }
+}

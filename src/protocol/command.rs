@@ -1,0 +1,258 @@
+//! One decoded command: every field readable and editable; what is not edited is written back in its own bytes.
+
+use bytes::Bytes;
+
+use super::{Code, DecodeError, EncodeError, FLAG_RESPONSE, Frame, Head, Kind, Language, binary, json};
+
+/// The version ordinal Gimbal speaks with in requests of its own: `V5_3_3` (`MQVersion`).
+pub const OWN_VERSION: i32 = 479;
+
+/// One remoting command, request or response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What is asked, or how it ended.
+    pub code: Code,
+    /// The sender's language.
+    pub language: Language,
+    /// The sender's version ordinal (`MQVersion`).
+    pub version: i32,
+    /// The sender's correlation number.
+    pub opaque: i32,
+    /// Bit set; see [`FLAG_RESPONSE`] and [`super::FLAG_ONEWAY`].
+    pub flag: i32,
+    /// Human text, mostly of failures.
+    pub remark: Option<Text>,
+    /// Ext fields in the order they came; `None` when the header has none at all.
+    pub ext: Option<Vec<Field>>,
+    /// The body; empty means none.
+    pub body: Bytes,
+    pub(super) form: Form,
+}
+
+/// One ext field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Text,
+}
+
+/// Text that remembers how it was written.
+#[derive(Debug, Clone)]
+pub struct Text {
+    value: String,
+    raw: Option<Bytes>,
+}
+
+/// How the header is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Serialize type 0; an empty layout means fastjson's own order.
+    Json { layout: Vec<Slot> },
+    /// Serialize type 1.
+    Binary,
+}
+
+/// A member of a JSON header, in the place where it stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Slot {
+    Code,
+    Ext,
+    Flag,
+    /// With the text it came as, so that an unknown name survives.
+    Language(Bytes),
+    Opaque,
+    Remark,
+    Serialize,
+    Version,
+    Other(Bytes, Bytes),
+}
+
+impl Slot {
+    pub(super) fn fastjson_order() -> [Self; 8] {
+        [
+            Self::Code,
+            Self::Ext,
+            Self::Flag,
+            Self::Language(Bytes::new()),
+            Self::Opaque,
+            Self::Remark,
+            Self::Serialize,
+            Self::Version,
+        ]
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Text {}
+
+impl From<String> for Text {
+    fn from(value: String) -> Self {
+        Self { value, raw: None }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(value: &str) -> Self {
+        value.to_owned().into()
+    }
+}
+
+impl Text {
+    /// Text together with the bytes it was decoded from.
+    pub(super) fn kept(value: String, raw: Bytes) -> Self {
+        Self {
+            value,
+            raw: Some(raw),
+        }
+    }
+
+    /// The decoded text.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+
+    pub(super) fn raw(&self) -> Option<&Bytes> {
+        self.raw.as_ref()
+    }
+
+    /// The bytes of the binary form.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.raw.as_deref().unwrap_or(self.value.as_bytes())
+    }
+}
+
+impl Command {
+    /// A request of Gimbal's own, with a JSON header.
+    pub fn request(code: Code, opaque: i32) -> Self {
+        Self::json(code, opaque)
+    }
+
+    pub(super) fn json(code: Code, opaque: i32) -> Self {
+        Self {
+            code,
+            language: Language::JAVA,
+            version: OWN_VERSION,
+            opaque,
+            flag: 0,
+            remark: None,
+            ext: None,
+            body: Bytes::new(),
+            form: Form::Json { layout: Vec::new() },
+        }
+    }
+
+    pub(super) fn binary(code: Code, opaque: i32) -> Self {
+        Self {
+            form: Form::Binary,
+            ..Self::json(code, opaque)
+        }
+    }
+
+    /// An answer to the request with this head, in the form of that request.
+    pub fn answer(request: &Head, kind: Kind, code: Code) -> Self {
+        let mut command = match kind {
+            Kind::Json => Self::json(code, request.opaque),
+            Kind::Binary => Self::binary(code, request.opaque),
+        };
+        command.flag = FLAG_RESPONSE;
+        command
+    }
+
+    /// The same with a remark.
+    #[must_use]
+    pub fn with_remark(mut self, remark: impl Into<Text>) -> Self {
+        self.remark = Some(remark.into());
+        self
+    }
+
+    /// The same with an ext field.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: impl Into<Text>) -> Self {
+        self.set_field(name, value);
+        self
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Decodes every field of a frame.
+    pub fn decode(frame: &Frame) -> Result<Self, DecodeError> {
+        match frame.kind() {
+            Kind::Json => json::decode(frame),
+            Kind::Binary => binary::decode(frame),
+        }
+    }
+
+    /// Encodes in the form the command came in; the body is shared.
+    pub fn encode(&self) -> Result<Frame, EncodeError> {
+        match &self.form {
+            Form::Json { layout } => Frame::join(Kind::Json, &json::encode(self, layout), self.body.clone()),
+            Form::Binary => Frame::join(Kind::Binary, &binary::encode(self)?, self.body.clone()),
+        }
+    }
+
+    /// How the header is written.
+    pub fn kind(&self) -> Kind {
+        match self.form {
+            Form::Json { .. } => Kind::Json,
+            Form::Binary => Kind::Binary,
+        }
+    }
+
+    /// Turns the header into another form. Codes above 32 767 cannot be encoded in binary.
+    pub fn set_kind(&mut self, kind: Kind) {
+        if kind == self.kind() {
+            return;
+        }
+        let fields = self.ext.iter_mut().flatten().map(|field| &mut field.value);
+        for text in fields.chain(&mut self.remark) {
+            text.raw = None;
+        }
+        self.form = match kind {
+            Kind::Json => Form::Json { layout: Vec::new() },
+            Kind::Binary => Form::Binary,
+        };
+    }
+
+    /// The value of an ext field; the last one counts when it occurs twice.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.ext
+            .as_deref()?
+            .iter()
+            .rev()
+            .find(|field| field.name == name)
+            .map(|field| field.value.as_str())
+    }
+
+    /// Sets an ext field in its place, or appends it.
+    pub fn set_field(&mut self, name: &str, value: impl Into<Text>) {
+        let fields = self.ext.get_or_insert_default();
+        let value = value.into();
+        match fields.iter_mut().rev().find(|field| field.name == name) {
+            Some(field) => field.value = value,
+            None => fields.push(Field {
+                name: name.to_owned(),
+                value,
+            }),
+        }
+    }
+
+    /// Removes every ext field of this name; whether there was one.
+    pub fn remove_field(&mut self, name: &str) -> bool {
+        let Some(fields) = &mut self.ext else { return false };
+        let before = fields.len();
+        fields.retain(|field| field.name != name);
+        fields.len() < before
+    }
+}

@@ -1,0 +1,286 @@
+//! What can be known of a frame by one scan that builds nothing: code, opaque, flag, and single ext fields on demand.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::scan::{Raw, Scanner};
+use super::{Code, DecodeError, EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Frame, Kind, Language, binary};
+
+/// The head of a command. Scanning it also proves that the whole header is well formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// What is asked, or how it ended.
+    pub code: Code,
+    /// The sender's correlation number.
+    pub opaque: i32,
+    /// Bit set; see [`FLAG_RESPONSE`] and [`FLAG_ONEWAY`].
+    pub flag: i32,
+    /// The sender's language.
+    pub language: Language,
+    /// The sender's version ordinal (`MQVersion`).
+    pub version: i32,
+    /// Where the opaque stands in the header, when it is there.
+    opaque_at: Option<Range<usize>>,
+    /// Where the ext fields stand in the header: the JSON object, or the binary entries.
+    ext_at: Option<Range<usize>>,
+}
+
+impl Head {
+    /// Scans the header of `frame`.
+    pub fn scan(frame: &Frame) -> Result<Self, DecodeError> {
+        match frame.kind() {
+            Kind::Json => Self::scan_json(frame.header()),
+            Kind::Binary => Self::scan_binary(frame.header()),
+        }
+    }
+
+    fn scan_json(header: &[u8]) -> Result<Self, DecodeError> {
+        let mut head = Self {
+            code: Code(0),
+            opaque: 0,
+            flag: 0,
+            language: Language::JAVA,
+            version: 0,
+            opaque_at: None,
+            ext_at: None,
+        };
+        let mut scanner = Scanner::new(header);
+        scanner.object(&mut |key, value| {
+            let int = |what| {
+                value.int().ok_or(DecodeError::Json {
+                    offset: value.at,
+                    expected: what,
+                })
+            };
+            match key {
+                _ if value.is_null() => {}
+                b"code" => head.code = Code(int("an integer code")?),
+                b"opaque" => {
+                    head.opaque = int("an integer opaque")?;
+                    head.opaque_at = Some(value.range());
+                }
+                b"flag" => head.flag = int("an integer flag")?,
+                b"version" => head.version = int("an integer version")?,
+                b"language" => head.language = Language::from_name(value.inner()),
+                b"extFields" => {
+                    Scanner::new(value.text).object(&mut |_key, _value| Ok(()))?;
+                    head.ext_at = Some(value.range());
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        scanner.end()?;
+        Ok(head)
+    }
+
+    fn scan_binary(header: &[u8]) -> Result<Self, DecodeError> {
+        let parts = binary::Parts::read(header)?;
+        for entry in parts.entries() {
+            entry?;
+        }
+        Ok(Self {
+            code: parts.code,
+            opaque: parts.opaque,
+            flag: parts.flag,
+            language: parts.language,
+            version: parts.version,
+            opaque_at: Some(binary::OPAQUE_AT),
+            ext_at: (!parts.ext.is_empty()).then_some(parts.ext_at),
+        })
+    }
+
+    /// Whether the frame answers a request.
+    pub fn is_response(&self) -> bool {
+        self.flag & FLAG_RESPONSE != 0
+    }
+
+    /// Whether nobody waits for an answer.
+    pub fn is_oneway(&self) -> bool {
+        self.flag & FLAG_ONEWAY != 0
+    }
+
+    /// The ext fields of `frame`, which must be the frame this head was scanned from.
+    pub fn fields<'a>(&self, frame: &'a Frame) -> Fields<'a> {
+        let text = self
+            .ext_at
+            .clone()
+            .and_then(|at| frame.header().get(at))
+            .unwrap_or_default();
+        Fields {
+            kind: frame.kind(),
+            text,
+        }
+    }
+
+    /// The same frame with another opaque; the body is shared.
+    pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
+        if opaque == self.opaque {
+            return Ok(frame.clone());
+        }
+        let header = frame.header();
+        let Some(at) = self.opaque_at.clone() else {
+            // A JSON header without an opaque gets one at its front.
+            let rest = header
+                .iter()
+                .position(|b| *b == b'{')
+                .and_then(|at| header.get(at.saturating_add(1)..));
+            let rest = rest.unwrap_or(b"}").trim_ascii_start();
+            let separator = if rest.starts_with(b"}") { "" } else { "," };
+            let mut patched = format!("{{\"opaque\":{opaque}{separator}").into_bytes();
+            patched.extend_from_slice(rest);
+            return Frame::join(frame.kind(), &patched, frame.body_bytes());
+        };
+        let mut patched = Vec::with_capacity(header.len().saturating_add(11));
+        patched.extend_from_slice(header.get(..at.start).unwrap_or_default());
+        match frame.kind() {
+            Kind::Json => patched.extend_from_slice(opaque.to_string().as_bytes()),
+            Kind::Binary => patched.extend_from_slice(&opaque.to_be_bytes()),
+        }
+        patched.extend_from_slice(header.get(at.end..).unwrap_or_default());
+        Frame::join(frame.kind(), &patched, frame.body_bytes())
+    }
+}
+
+impl Raw<'_> {
+    fn range(self) -> Range<usize> {
+        self.at..self.at.saturating_add(self.text.len())
+    }
+}
+
+/// The ext fields of one frame, read on demand.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    kind: Kind,
+    text: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The value of `name`; `None` when absent, null or (binary) empty. The last one counts when it occurs twice.
+    pub fn find(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut found = None;
+        self.each(&mut |key, value| {
+            if key == name.as_bytes() {
+                found = value;
+            }
+        });
+        found
+    }
+
+    /// The value of `name` as a number.
+    pub fn int<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.find(name)?.trim().parse().ok()
+    }
+
+    /// Whether `name` is present and says `true`, in any case.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.find(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The last value among several names, in one pass: the first name of `names` that is present wins.
+    pub fn first_of(&self, names: &[&str]) -> Option<Cow<'a, str>> {
+        let mut best: Option<(usize, Cow<'a, str>)> = None;
+        self.each(&mut |key, value| {
+            if let Some(rank) = names.iter().position(|name| name.as_bytes() == key)
+                && let Some(value) = value
+                && best.as_ref().is_none_or(|(at, _)| rank <= *at)
+            {
+                best = Some((rank, value));
+            }
+        });
+        best.map(|(_, value)| value)
+    }
+
+    /// Every pair as owned text, in order; what a key of pending work is made of.
+    pub fn to_pairs(&self) -> Vec<(String, String)> {
+        let mut pairs = Vec::new();
+        self.each(&mut |key, value| {
+            if let Some(value) = value {
+                pairs.push((String::from_utf8_lossy(key).into_owned(), value.into_owned()));
+            }
+        });
+        pairs
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&'a [u8], Option<Cow<'a, str>>)) {
+        match self.kind {
+            Kind::Json => {
+                let walk = Scanner::new(self.text).object(&mut |key, value| {
+                    visit(key, value.scalar());
+                    Ok(())
+                });
+                debug_assert!(walk.is_ok() || self.text.is_empty(), "scanned before");
+            }
+            Kind::Binary => {
+                for (key, value) in binary::Entries::new(self.text).flatten() {
+                    visit(key, (!value.is_empty()).then(|| String::from_utf8_lossy(value)));
+                }
+            }
+        }
+    }
+}
+
+/// A shared copy of a slice of a frame's header.
+pub(super) fn share(frame: &Frame, part: &[u8]) -> Bytes {
+    frame.header_bytes().slice_ref(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    fn frame(header: &str) -> Frame {
+        Frame::join(Kind::Json, header.as_bytes(), Bytes::from_static(b"body")).unwrap()
+    }
+
+    #[test]
+    fn an_opaque_is_replaced_and_nothing_else() {
+        let frame = frame(r#"{"code":10,"extFields":{"opaque":"7"},"flag":0,"opaque":7,"version":401}"#);
+        let head = Head::scan(&frame).unwrap();
+        let patched = head.with_opaque(&frame, -1234).unwrap();
+        assert_eq!(
+            patched.header(),
+            br#"{"code":10,"extFields":{"opaque":"7"},"flag":0,"opaque":-1234,"version":401}"#
+        );
+        assert_eq!(patched.body(), b"body");
+        let mut wire = BytesMut::from(&patched.to_bytes()[..]);
+        assert_eq!(
+            Head::scan(&Frame::split(&mut wire, 1024).unwrap().unwrap())
+                .unwrap()
+                .opaque,
+            -1234
+        );
+    }
+
+    #[test]
+    fn a_missing_opaque_is_added() {
+        for header in ["{}", r#"{"code":10}"#, r#"{ "zzz":1}"#] {
+            let frame = frame(header);
+            let patched = Head::scan(&frame).unwrap().with_opaque(&frame, 5).unwrap();
+            assert_eq!(Head::scan(&patched).unwrap().opaque, 5, "{header}");
+        }
+    }
+
+    #[test]
+    fn lenient_ext_values_are_read_as_text() {
+        let frame =
+            frame("{\"code\":34,\"extFields\":{\"a\":1,\"b\":true,\"c\":null,\"d\":\"x\u{1}y\\u0002\"}}");
+        let head = Head::scan(&frame).unwrap();
+        let fields = head.fields(&frame);
+        assert_eq!(fields.find("a").as_deref(), Some("1"));
+        assert!(fields.is_true("b"));
+        assert_eq!(fields.find("c"), None);
+        assert_eq!(fields.find("d").as_deref(), Some("x\u{1}y\u{2}"));
+    }
+
+    #[test]
+    fn a_null_header_is_refused() {
+        assert!(Head::scan(&frame("null")).is_err());
+        assert!(Head::scan(&frame("{} x")).is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! The JSON header: decoded leniently, encoded in the order and spelling it came in, or as fastjson writes it.
+
+use super::command::{Field, Form, Slot, Text};
+use super::scan::{Raw, Scanner};
+use super::{Code, Command, DecodeError, Frame, Language, head};
+
+/// Decodes the header of a JSON frame.
+pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
+    let mut command = Command::json(Code(0), 0);
+    let mut layout = Vec::new();
+    command.language = Language::JAVA;
+    command.version = 0;
+    let mut scanner = Scanner::new(frame.header());
+    scanner.object(&mut |key, value| {
+        layout.push(member(&mut command, frame, key, value)?);
+        Ok(())
+    })?;
+    scanner.end()?;
+    command.form = Form::Json { layout };
+    command.body = frame.body_bytes();
+    Ok(command)
+}
+
+/// Takes one member of the header into `command`; what it is not known for stays as text.
+fn member(command: &mut Command, frame: &Frame, key: &[u8], value: Raw<'_>) -> Result<Slot, DecodeError> {
+    let int = || {
+        value.int().ok_or(DecodeError::Json {
+            offset: value.at,
+            expected: "an integer",
+        })
+    };
+    if !value.is_null() {
+        match key {
+            b"code" => {
+                command.code = Code(int()?);
+                return Ok(Slot::Code);
+            }
+            b"opaque" => {
+                command.opaque = int()?;
+                return Ok(Slot::Opaque);
+            }
+            b"flag" => {
+                command.flag = int()?;
+                return Ok(Slot::Flag);
+            }
+            b"version" => {
+                command.version = int()?;
+                return Ok(Slot::Version);
+            }
+            b"language" => {
+                command.language = Language::from_name(value.inner());
+                return Ok(Slot::Language(head::share(frame, value.text)));
+            }
+            b"remark" => {
+                let kept = head::share(frame, value.text);
+                command.remark = value.scalar().map(|text| Text::kept(text.into_owned(), kept));
+                return Ok(Slot::Remark);
+            }
+            b"extFields" => {
+                command.ext = Some(ext(frame, value)?);
+                return Ok(Slot::Ext);
+            }
+            _ => {}
+        }
+    }
+    Ok(Slot::Other(
+        head::share(frame, key),
+        head::share(frame, value.text),
+    ))
+}
+
+fn ext(frame: &Frame, value: Raw<'_>) -> Result<Vec<Field>, DecodeError> {
+    let mut fields = Vec::new();
+    Scanner::new(value.text).object(&mut |key, value| {
+        // A null value means absent, as for the reference reader.
+        if let Some(text) = value.scalar() {
+            let name = super::scan::unescape(key).into_owned();
+            fields.push(Field {
+                name,
+                value: Text::kept(text.into_owned(), head::share(frame, value.text)),
+            });
+        }
+        Ok(())
+    })?;
+    Ok(fields)
+}
+
+/// Writes the header of `command` as JSON.
+pub(super) fn encode(command: &Command, layout: &[Slot]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.push(b'{');
+    if layout.is_empty() {
+        for slot in Slot::fastjson_order() {
+            put(&mut out, command, &slot);
+        }
+    } else {
+        for slot in layout {
+            put(&mut out, command, slot);
+        }
+        for (slot, missing) in [
+            (Slot::Ext, !layout.contains(&Slot::Ext)),
+            (Slot::Remark, !layout.contains(&Slot::Remark)),
+            (Slot::Flag, command.flag != 0 && !layout.contains(&Slot::Flag)),
+            (Slot::Opaque, !layout.contains(&Slot::Opaque)),
+        ] {
+            if missing {
+                put(&mut out, command, &slot);
+            }
+        }
+    }
+    out.push(b'}');
+    out
+}
+
+fn put(out: &mut Vec<u8>, command: &Command, slot: &Slot) {
+    match slot {
+        Slot::Code => put_int(out, "code", command.code.0),
+        Slot::Opaque => put_int(out, "opaque", command.opaque),
+        Slot::Flag => put_int(out, "flag", command.flag),
+        Slot::Version => put_int(out, "version", command.version),
+        Slot::Language(text) => {
+            put_key(out, b"language");
+            if !text.is_empty() && Language::from_name(text.trim_ascii().trim_quotes()) == command.language {
+                out.extend_from_slice(text);
+            } else {
+                put_string(out, command.language.name());
+            }
+        }
+        Slot::Remark => {
+            if let Some(remark) = &command.remark {
+                put_key(out, b"remark");
+                put_text(out, remark);
+            }
+        }
+        Slot::Ext => {
+            if let Some(fields) = &command.ext {
+                put_key(out, b"extFields");
+                put_fields(out, fields);
+            }
+        }
+        Slot::Serialize => {
+            put_key(out, b"serializeTypeCurrentRPC");
+            put_string(out, "JSON");
+        }
+        Slot::Other(key, text) => {
+            put_key(out, key);
+            out.extend_from_slice(text);
+        }
+    }
+}
+
+fn put_fields(out: &mut Vec<u8>, fields: &[Field]) {
+    out.push(b'{');
+    for (at, field) in fields.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        put_string(out, &field.name);
+        out.push(b':');
+        put_text(out, &field.value);
+    }
+    out.push(b'}');
+}
+
+fn put_key(out: &mut Vec<u8>, key: &[u8]) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    out.push(b'"');
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"\":");
+}
+
+fn put_int(out: &mut Vec<u8>, key: &str, value: i32) {
+    put_key(out, key.as_bytes());
+    out.extend_from_slice(value.to_string().as_bytes());
+}
+
+fn put_text(out: &mut Vec<u8>, text: &Text) {
+    match text.raw() {
+        Some(raw) => out.extend_from_slice(raw),
+        None => put_string(out, text.as_str()),
+    }
+}
+
+/// A JSON string, escaped as fastjson does.
+pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for c in text.chars() {
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
+                out.extend_from_slice(format!("\\u{:04X}", u32::from(c)).as_bytes());
+            }
+            _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
+
+trait TrimQuotes {
+    fn trim_quotes(&self) -> &[u8];
+}
+
+impl TrimQuotes for [u8] {
+    fn trim_quotes(&self) -> &[u8] {
+        self.strip_prefix(b"\"")
+            .and_then(|rest| rest.strip_suffix(b"\""))
+            .unwrap_or(self)
+    }
+}
