@@ -118,7 +118,8 @@ impl Head {
     /// The same frame with another opaque; the body is shared.
     pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
         let header = frame.header();
-        if opaque == self.opaque && self.opaque_at.is_some() {
+        let written = self.opaque_at.clone().and_then(|at| header.get(at));
+        if opaque == self.opaque && written.is_some_and(|text| text != b"null") {
             return Ok(frame.clone());
         }
         let Some(at) = self.opaque_at.clone() else {
@@ -149,6 +150,9 @@ impl Raw<'_> {
         self.at..self.at.saturating_add(self.text.len())
     }
 }
+
+/// Gets a name and its value; `None` for null and (binary) empty.
+type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
 
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
@@ -212,7 +216,7 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<Cow<'a, str>>)) {
+    fn each(&self, visit: &mut Visit<'_, 'a>) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
