@@ -110,7 +110,11 @@ pub struct Drain {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frame: 16 << 20, queue: 4 << 20, connections: 100_000 }
+        Self {
+            frame: 16 << 20,
+            queue: 4 << 20,
+            connections: 100_000,
+        }
     }
 }
 
@@ -127,6 +131,10 @@ impl Default for Timeouts {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, deadline: Duration::from_secs(35), go_away: false }
+        Self {
+            delay: Duration::ZERO,
+            deadline: Duration::from_secs(35),
+            go_away: false,
+        }
     }
 }
