@@ -10,6 +10,20 @@ use std::time::Duration;
 
 use crate::protocol::Code;
 
+mod check;
+pub mod file;
+mod load;
+mod overlay;
+mod ports;
+pub mod problem;
+mod shape;
+mod text;
+pub mod value;
+pub mod watch;
+
+pub use load::{Loaded, Sources};
+pub use overlay::Flag;
+
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -110,7 +124,11 @@ pub struct Drain {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frame: 16 << 20, queue: 4 << 20, connections: 100_000 }
+        Self {
+            frame: 16 << 20,
+            queue: 4 << 20,
+            connections: 100_000,
+        }
     }
 }
 
@@ -127,6 +145,10 @@ impl Default for Timeouts {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, deadline: Duration::from_secs(35), go_away: false }
+        Self {
+            delay: Duration::ZERO,
+            deadline: Duration::from_secs(35),
+            go_away: false,
+        }
     }
 }
