@@ -10,6 +10,20 @@ use std::time::Duration;
 
 use crate::protocol::Code;
 
+mod check;
+pub mod file;
+mod load;
+mod overlay;
+mod ports;
+pub mod problem;
+mod shape;
+mod text;
+pub mod value;
+pub mod watch;
+
+pub use load::{Loaded, Sources};
+pub use overlay::Flag;
+
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
