@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::{Buf, BufMut};
 
 use super::command::{Field, Text};
-use super::{Code, Command, DecodeError, EncodeError, Frame, Language};
+use super::{Code, Command, DecodeError, EncodeError, Frame, Kind, Language};
 
 /// Where the opaque stands.
 pub(super) const OPAQUE_AT: Range<usize> = 5..9;
@@ -33,7 +33,9 @@ impl<'a> Parts<'a> {
         let opaque = at.try_get_i32().map_err(early)?;
         let flag = at.try_get_i32().map_err(early)?;
         let remark = sized(&mut at)?;
-        let ext = sized(&mut at)?;
+        // Unlike the remark's, a negative length here means none (`RocketMQSerializable`).
+        let ext_len = at.try_get_i32().map_err(early)?;
+        let ext = take(&mut at, usize::try_from(ext_len).unwrap_or(0))?;
         let end = header.len().saturating_sub(at.len());
         let ext_at = end.saturating_sub(ext.len())..end;
         Ok(Self {
@@ -134,6 +136,7 @@ pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
 fn text(frame: &Frame, raw: &[u8]) -> Text {
     Text::kept(
         String::from_utf8_lossy(raw).into_owned(),
+        Kind::Binary,
         super::head::share(frame, raw),
     )
 }

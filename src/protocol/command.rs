@@ -42,7 +42,8 @@ pub struct Field {
 #[derive(Debug, Clone)]
 pub struct Text {
     value: String,
-    raw: Option<Bytes>,
+    /// The bytes it was decoded from, which serve only in the same form.
+    raw: Option<(Kind, Bytes)>,
 }
 
 /// How the header is written.
@@ -66,6 +67,8 @@ pub(super) enum Slot {
     Remark,
     Serialize,
     Version,
+    /// A known member that was `null`.
+    Null(Box<Slot>),
     Other(Bytes, Bytes),
 }
 
@@ -81,6 +84,29 @@ impl Slot {
             Self::Serialize,
             Self::Version,
         ]
+    }
+}
+
+impl Slot {
+    /// The JSON key of a known member.
+    pub(super) fn key(&self) -> &[u8] {
+        match self {
+            Self::Code => b"code",
+            Self::Ext => b"extFields",
+            Self::Flag => b"flag",
+            Self::Language(_) => b"language",
+            Self::Opaque => b"opaque",
+            Self::Remark => b"remark",
+            Self::Serialize => b"serializeTypeCurrentRPC",
+            Self::Version => b"version",
+            Self::Null(known) => known.key(),
+            Self::Other(key, _) => key,
+        }
+    }
+
+    /// Whether both stand for the same member.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.key() == other.key()
     }
 }
 
@@ -106,10 +132,10 @@ impl From<&str> for Text {
 
 impl Text {
     /// Text together with the bytes it was decoded from.
-    pub(super) fn kept(value: String, raw: Bytes) -> Self {
+    pub(super) fn kept(value: String, kind: Kind, raw: Bytes) -> Self {
         Self {
             value,
-            raw: Some(raw),
+            raw: Some((kind, raw)),
         }
     }
 
@@ -118,13 +144,17 @@ impl Text {
         &self.value
     }
 
-    pub(super) fn raw(&self) -> Option<&Bytes> {
-        self.raw.as_ref()
+    /// The bytes it came as, when it came in this form.
+    pub(super) fn raw(&self, wanted: Kind) -> Option<&[u8]> {
+        self.raw
+            .as_ref()
+            .filter(|(kind, _)| *kind == wanted)
+            .map(|(_, raw)| &**raw)
     }
 
     /// The bytes of the binary form.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.raw.as_deref().unwrap_or(self.value.as_bytes())
+        self.raw(Kind::Binary).unwrap_or(self.value.as_bytes())
     }
 }
 
@@ -210,29 +240,33 @@ impl Command {
         }
     }
 
-    /// Turns the header into another form. Codes above 32 767 cannot be encoded in binary.
+    /// Turns the header into another form. Codes above 32 767 cannot be encoded in binary, and the binary form cannot
+    /// tell an empty value from none: such fields do not get into JSON.
     pub fn set_kind(&mut self, kind: Kind) {
         if kind == self.kind() {
             return;
         }
-        let fields = self.ext.iter_mut().flatten().map(|field| &mut field.value);
-        for text in fields.chain(&mut self.remark) {
-            text.raw = None;
-        }
         self.form = match kind {
-            Kind::Json => Form::Json { layout: Vec::new() },
+            Kind::Json => {
+                self.ext
+                    .iter_mut()
+                    .for_each(|fields| fields.retain(|field| !field.value.bytes().is_empty()));
+                Form::Json { layout: Vec::new() }
+            }
             Kind::Binary => Form::Binary,
         };
     }
 
-    /// The value of an ext field; the last one counts when it occurs twice.
+    /// The value of an ext field; the last one counts when it occurs twice. An empty value of a binary header is none.
     pub fn field(&self, name: &str) -> Option<&str> {
+        let empty_is_none = self.form == Form::Binary;
         self.ext
             .as_deref()?
             .iter()
             .rev()
             .find(|field| field.name == name)
             .map(|field| field.value.as_str())
+            .filter(|value| !(empty_is_none && value.is_empty()))
     }
 
     /// Sets an ext field in its place, or appends it.

@@ -54,8 +54,7 @@ impl Head {
                     expected: what,
                 })
             };
-            match key {
-                _ if value.is_null() => {}
+            match &*key.name() {
                 b"code" => head.code = Code(int("an integer code")?),
                 b"opaque" => {
                     head.opaque = int("an integer opaque")?;
@@ -63,7 +62,8 @@ impl Head {
                 }
                 b"flag" => head.flag = int("an integer flag")?,
                 b"version" => head.version = int("an integer version")?,
-                b"language" => head.language = Language::from_name(value.inner()),
+                b"language" => head.language = Language::from_json(value.text),
+                b"extFields" if value.is_null() => head.ext_at = None,
                 b"extFields" => {
                     Scanner::new(value.text).object(&mut |_key, _value| Ok(()))?;
                     head.ext_at = Some(value.range());
@@ -117,10 +117,10 @@ impl Head {
 
     /// The same frame with another opaque; the body is shared.
     pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
-        if opaque == self.opaque {
+        let header = frame.header();
+        if opaque == self.opaque && self.opaque_at.is_some() {
             return Ok(frame.clone());
         }
-        let header = frame.header();
         let Some(at) = self.opaque_at.clone() else {
             // A JSON header without an opaque gets one at its front.
             let rest = header
@@ -158,7 +158,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The value of `name`; `None` when absent, null or (binary) empty. The last one counts when it occurs twice.
+    /// The value of `name`; `None` when absent, null or (binary) empty, as in [`Command::field`](super::Command::field). The last one counts when it occurs twice.
     pub fn find(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut found = None;
         self.each(&mut |key, value| {
@@ -183,14 +183,21 @@ impl<'a> Fields<'a> {
     /// The last value among several names, in one pass: the first name of `names` that is present wins.
     pub fn first_of(&self, names: &[&str]) -> Option<Cow<'a, str>> {
         let mut best: Option<(usize, Cow<'a, str>)> = None;
+        let mut unset = false;
         self.each(&mut |key, value| {
-            if let Some(rank) = names.iter().position(|name| name.as_bytes() == key)
-                && let Some(value) = value
-                && best.as_ref().is_none_or(|(at, _)| rank <= *at)
-            {
-                best = Some((rank, value));
+            let Some(rank) = names.iter().position(|name| name.as_bytes() == key) else {
+                return;
+            };
+            match value {
+                Some(value) if best.as_ref().is_none_or(|(at, _)| rank <= *at) => best = Some((rank, value)),
+                Some(_) => {}
+                None => unset = true,
             }
         });
+        if unset {
+            // A null may have taken back an earlier value of the same name: rare enough to look again.
+            return names.iter().find_map(|name| self.find(name));
+        }
         best.map(|(_, value)| value)
     }
 
@@ -205,11 +212,11 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&'a [u8], Option<Cow<'a, str>>)) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<Cow<'a, str>>)) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
-                    visit(key, value.scalar());
+                    visit(&key.name(), value.scalar());
                     Ok(())
                 });
                 debug_assert!(walk.is_ok() || self.text.is_empty(), "scanned before");

@@ -1,8 +1,8 @@
 //! The JSON header: decoded leniently, encoded in the order and spelling it came in, or as fastjson writes it.
 
 use super::command::{Field, Form, Slot, Text};
-use super::scan::{Raw, Scanner};
-use super::{Code, Command, DecodeError, Frame, Language, head};
+use super::scan::{Key, Raw, Scanner};
+use super::{Code, Command, DecodeError, Frame, Kind, Language, head};
 
 /// Decodes the header of a JSON frame.
 pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
@@ -22,63 +22,70 @@ pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
 }
 
 /// Takes one member of the header into `command`; what it is not known for stays as text.
-fn member(command: &mut Command, frame: &Frame, key: &[u8], value: Raw<'_>) -> Result<Slot, DecodeError> {
+fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) -> Result<Slot, DecodeError> {
     let int = || {
         value.int().ok_or(DecodeError::Json {
             offset: value.at,
             expected: "an integer",
         })
     };
-    if !value.is_null() {
-        match key {
-            b"code" => {
-                command.code = Code(int()?);
-                return Ok(Slot::Code);
-            }
-            b"opaque" => {
-                command.opaque = int()?;
-                return Ok(Slot::Opaque);
-            }
-            b"flag" => {
-                command.flag = int()?;
-                return Ok(Slot::Flag);
-            }
-            b"version" => {
-                command.version = int()?;
-                return Ok(Slot::Version);
-            }
-            b"language" => {
-                command.language = Language::from_name(value.inner());
-                return Ok(Slot::Language(head::share(frame, value.text)));
-            }
-            b"remark" => {
-                let kept = head::share(frame, value.text);
-                command.remark = value.scalar().map(|text| Text::kept(text.into_owned(), kept));
-                return Ok(Slot::Remark);
-            }
-            b"extFields" => {
-                command.ext = Some(ext(frame, value)?);
-                return Ok(Slot::Ext);
-            }
-            _ => {}
+    let slot = match &*key.name() {
+        b"code" => {
+            command.code = Code(int()?);
+            Slot::Code
         }
-    }
-    Ok(Slot::Other(
-        head::share(frame, key),
-        head::share(frame, value.text),
-    ))
+        b"opaque" => {
+            command.opaque = int()?;
+            Slot::Opaque
+        }
+        b"flag" => {
+            command.flag = int()?;
+            Slot::Flag
+        }
+        b"version" => {
+            command.version = int()?;
+            Slot::Version
+        }
+        b"language" => {
+            command.language = Language::from_json(value.text);
+            Slot::Language(head::share(frame, value.text))
+        }
+        b"remark" => {
+            command.remark = value.scalar().map(|text| kept(frame, &text, value.text));
+            Slot::Remark
+        }
+        b"extFields" => {
+            command.ext = if value.is_null() {
+                None
+            } else {
+                Some(ext(frame, value)?)
+            };
+            Slot::Ext
+        }
+        _ => Slot::Other(head::share(frame, key.text), head::share(frame, value.text)),
+    };
+    Ok(match slot {
+        Slot::Other(..) | Slot::Language(_) => slot,
+        known if value.is_null() => Slot::Null(Box::new(known)),
+        known => known,
+    })
+}
+
+fn kept(frame: &Frame, text: &str, written: &[u8]) -> Text {
+    Text::kept(text.to_owned(), Kind::Json, head::share(frame, written))
 }
 
 fn ext(frame: &Frame, value: Raw<'_>) -> Result<Vec<Field>, DecodeError> {
     let mut fields = Vec::new();
     Scanner::new(value.text).object(&mut |key, value| {
-        // A null value means absent, as for the reference reader.
-        if let Some(text) = value.scalar() {
-            let name = super::scan::unescape(key).into_owned();
-            fields.push(Field {
+        let name = String::from_utf8_lossy(&key.name()).into_owned();
+        match value.scalar() {
+            Some(text) => fields.push(Field {
                 name,
-                value: Text::kept(text.into_owned(), head::share(frame, value.text)),
-            });
+                value: kept(frame, &text, value.text),
+            }),
+            // A null value means absent, as for the reference reader, and takes back an earlier one.
+            None => fields.retain(|field: &Field| field.name != name),
         }
         Ok(())
     })?;
@@ -97,14 +104,11 @@ pub(super) fn encode(command: &Command, layout: &[Slot]) -> Vec<u8> {
         for slot in layout {
             put(&mut out, command, slot);
         }
-        for (slot, missing) in [
-            (Slot::Ext, !layout.contains(&Slot::Ext)),
-            (Slot::Remark, !layout.contains(&Slot::Remark)),
-            (Slot::Flag, command.flag != 0 && !layout.contains(&Slot::Flag)),
-            (Slot::Opaque, !layout.contains(&Slot::Opaque)),
-        ] {
-            if missing {
-                put(&mut out, command, &slot);
+        for slot in &Slot::fastjson_order() {
+            // An opaque is written even when it is 0: without one the reference reader invents its own.
+            let wanted = matches!(slot, Slot::Opaque) || !is_default(command, slot);
+            if wanted && !layout.iter().any(|there| there.is_like(slot)) {
+                put(&mut out, command, slot);
             }
         }
     }
@@ -120,7 +124,7 @@ fn put(out: &mut Vec<u8>, command: &Command, slot: &Slot) {
         Slot::Version => put_int(out, "version", command.version),
         Slot::Language(text) => {
             put_key(out, b"language");
-            if !text.is_empty() && Language::from_name(text.trim_ascii().trim_quotes()) == command.language {
+            if !text.is_empty() && Language::from_json(text) == command.language {
                 out.extend_from_slice(text);
             } else {
                 put_string(out, command.language.name());
@@ -142,10 +146,29 @@ fn put(out: &mut Vec<u8>, command: &Command, slot: &Slot) {
             put_key(out, b"serializeTypeCurrentRPC");
             put_string(out, "JSON");
         }
+        Slot::Null(known) if is_default(command, known) => {
+            put_key(out, known.key());
+            out.extend_from_slice(b"null");
+        }
+        Slot::Null(known) => put(out, command, known),
         Slot::Other(key, text) => {
             put_key(out, key);
             out.extend_from_slice(text);
         }
+    }
+}
+
+/// Whether leaving the member out means the same.
+fn is_default(command: &Command, slot: &Slot) -> bool {
+    match slot {
+        Slot::Code => command.code.0 == 0,
+        Slot::Ext => command.ext.is_none(),
+        Slot::Flag => command.flag == 0,
+        Slot::Language(_) => command.language == Language::JAVA,
+        Slot::Opaque => command.opaque == 0,
+        Slot::Remark => command.remark.is_none(),
+        Slot::Version => command.version == 0,
+        Slot::Serialize | Slot::Null(_) | Slot::Other(..) => true,
     }
 }
 
@@ -177,7 +200,7 @@ fn put_int(out: &mut Vec<u8>, key: &str, value: i32) {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &Text) {
-    match text.raw() {
+    match text.raw(Kind::Json) {
         Some(raw) => out.extend_from_slice(raw),
         None => put_string(out, text.as_str()),
     }
@@ -202,16 +225,4 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(b'"');
-}
-
-trait TrimQuotes {
-    fn trim_quotes(&self) -> &[u8];
-}
-
-impl TrimQuotes for [u8] {
-    fn trim_quotes(&self) -> &[u8] {
-        self.strip_prefix(b"\"")
-            .and_then(|rest| rest.strip_suffix(b"\""))
-            .unwrap_or(self)
-    }
 }

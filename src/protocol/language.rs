@@ -26,6 +26,15 @@ impl Language {
             .map_or(Self::UNKNOWN, Self)
     }
 
+    /// The language of the value in a JSON header as written: a name in quotes, in any case, or a bare number.
+    pub(super) fn from_json(text: &[u8]) -> Self {
+        let Some(name) = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+            let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            return number.map_or(Self::UNKNOWN, Self);
+        };
+        Self::from_name(&name.to_ascii_uppercase())
+    }
+
     /// The JSON name; `OTHER` for a number without one.
     pub fn name(self) -> &'static str {
         NAMES.get(usize::from(self.0)).copied().unwrap_or("OTHER")

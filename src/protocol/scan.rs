@@ -1,6 +1,7 @@
-//! A small reader of JSON text: as lenient as fastjson about control characters, strict about structure.
+//! A small reader of JSON text: as lenient as fastjson about control characters and escapes, strict about structure.
 //!
 //! It hands out slices of the input and builds nothing. Depth is bounded, so hostile nesting cannot exhaust the stack.
+//! What fastjson 1 and 2 both accept but no client writes (single quotes, comments, trailing commas) is refused.
 
 use std::borrow::Cow;
 
@@ -31,11 +32,10 @@ impl<'a> Raw<'a> {
         self.text == b"null"
     }
 
-    /// The text of a string, number or boolean; `None` for `null`, objects and arrays.
+    /// The value as text: strings decoded, everything else as it is written, as fastjson does; `None` for `null`.
     pub(super) fn scalar(self) -> Option<Cow<'a, str>> {
         match self.text.first()? {
             b'"' => Some(unescape(self.inner())),
-            b'{' | b'[' => None,
             _ if self.is_null() => None,
             _ => Some(String::from_utf8_lossy(self.text)),
         }
@@ -49,11 +49,49 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// An integer written as a number or as a string of digits; out-of-range values wrap as in Java's `intValue`.
+    /// An integer as fastjson reads one: a number (cut at the point), a boolean, or a string of digits; an empty
+    /// string and `null` are 0. `None` beyond 32 bits and for anything else.
     pub(super) fn int(self) -> Option<i32> {
         let text = std::str::from_utf8(self.inner()).ok()?;
-        #[expect(clippy::cast_possible_truncation, reason = "wraps as Java does")]
-        text.trim().parse::<i64>().ok().map(|wide| wide as i32)
+        match self.text.first()? {
+            b'"' if matches!(text, "" | "null") => Some(0),
+            b'"' => text.parse().ok(),
+            _ => match text {
+                "null" | "false" => Some(0),
+                "true" => Some(1),
+                _ => text.parse().ok().or_else(|| whole(text)),
+            },
+        }
+    }
+}
+
+/// The whole part of a number with a point or an exponent, when it has one and fits.
+fn whole(number: &str) -> Option<i32> {
+    if !number.contains(['.', 'e', 'E']) {
+        return None;
+    }
+    let value = number.parse::<f64>().ok()?.trunc();
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be in range")]
+    (f64::from(i32::MIN)..=f64::from(i32::MAX))
+        .contains(&value)
+        .then_some(value as i32)
+}
+
+/// A key of an object, as written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'a> {
+    /// Without quotes, escapes kept.
+    pub(super) text: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    /// The key with its escapes decoded: an escaped spelling must not hide a field from those who look for it.
+    pub(super) fn name(self) -> Cow<'a, [u8]> {
+        if self.text.contains(&b'\\') {
+            Cow::Owned(unescape(self.text).into_owned().into_bytes())
+        } else {
+            Cow::Borrowed(self.text)
+        }
     }
 }
 
@@ -91,10 +129,10 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Visits every member of the object at the current position; `visit` gets the key without quotes and the value.
+    /// Visits every member of the object at the current position; `visit` gets the key and the value.
     pub(super) fn object(
         &mut self,
-        visit: &mut dyn FnMut(&'a [u8], Raw<'a>) -> Result<(), DecodeError>,
+        visit: &mut dyn FnMut(Key<'a>, Raw<'a>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         self.blanks();
         if !self.eat(b'{') {
@@ -134,13 +172,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key: a string, or the bare word that fastjson writes for integer keys.
-    fn key(&mut self) -> Result<&'a [u8], DecodeError> {
+    fn key(&mut self) -> Result<Key<'a>, DecodeError> {
         if self.peek() == Some(b'"') {
-            return Ok(Raw {
-                text: self.string()?,
-                at: 0,
-            }
-            .inner());
+            let at = self.at;
+            let text = self.string()?;
+            return Ok(Key {
+                text: Raw { text, at }.inner(),
+            });
         }
         let start = self.at;
         while matches!(
@@ -150,7 +188,7 @@ impl<'a> Scanner<'a> {
             self.step();
         }
         match self.text.get(start..self.at) {
-            Some(word) if !word.is_empty() => Ok(word),
+            Some(text) if !text.is_empty() => Ok(Key { text }),
             _ => Err(self.error("a key")),
         }
     }
@@ -165,14 +203,32 @@ impl<'a> Scanner<'a> {
                     self.step();
                     return Ok(self.text.get(start..self.at).unwrap_or_default());
                 }
-                Some(b'\\') => {
-                    self.step();
-                    self.step();
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => self.step(),
                 None => return Err(self.error("a closing quote")),
             }
         }
+    }
+
+    /// An escape: those of JSON, and those that fastjson has on top.
+    fn escape(&mut self) -> Result<(), DecodeError> {
+        self.step();
+        let digits = match self.peek() {
+            Some(b'u') => 4,
+            Some(b'x') => 2,
+            Some(
+                b'"' | b'\\' | b'/' | b'\'' | b'b' | b'f' | b'F' | b'n' | b'r' | b't' | b'v' | b'0'..=b'7',
+            ) => 0,
+            _ => return Err(self.error("a known escape")),
+        };
+        self.step();
+        for _ in 0..digits {
+            if !self.peek().is_some_and(|digit| digit.is_ascii_hexdigit()) {
+                return Err(self.error("a hex digit"));
+            }
+            self.step();
+        }
+        Ok(())
     }
 
     /// Any value, skipped as a whole.
@@ -202,7 +258,7 @@ impl<'a> Scanner<'a> {
                     self.step();
                 }
                 Some(b',' | b':') if depth > 0 => self.step(),
-                Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => self.word(),
+                Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => self.word()?,
                 _ => return Err(self.error("a value")),
             }
             if depth == 0 {
@@ -214,17 +270,31 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn word(&mut self) {
+    /// A number or a literal.
+    fn word(&mut self) -> Result<(), DecodeError> {
+        let start = self.at;
         while matches!(
             self.peek(),
             Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
         ) {
             self.step();
         }
+        let word = self.text.get(start..self.at).unwrap_or_default();
+        let number = || {
+            word.iter()
+                .all(|b| matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+                && word.iter().any(u8::is_ascii_digit)
+                && !matches!(word.first(), Some(b'e' | b'E'))
+        };
+        if matches!(word, b"null" | b"true" | b"false") || number() {
+            return Ok(());
+        }
+        self.at = start;
+        Err(self.error("a value"))
     }
 }
 
-/// Decodes the inside of a JSON string; bad escapes are kept as they stand, bad UTF-8 becomes U+FFFD.
+/// Decodes the inside of a JSON string that was scanned before; bad UTF-8 and lone surrogates become U+FFFD.
 pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
     if !inner.contains(&b'\\') {
         return String::from_utf8_lossy(inner);
@@ -242,8 +312,11 @@ pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
             Some('t') => out.push('\t'),
             Some('r') => out.push('\r'),
             Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
+            Some('f' | 'F') => out.push('\u{c}'),
+            Some('v') => out.push('\u{b}'),
             Some('u') => out.push(unicode(&mut chars)),
+            Some('x') => out.push(hex(&mut chars, 2).and_then(char::from_u32).unwrap_or_default()),
+            Some(octal @ '0'..='7') => out.extend(octal.to_digit(8).and_then(char::from_u32)),
             Some(other) => out.push(other),
             None => out.push('\\'),
         }
@@ -253,7 +326,7 @@ pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
 
 /// The character of `\uXXXX`, with its low surrogate when it needs one.
 fn unicode(chars: &mut std::str::Chars<'_>) -> char {
-    let Some(high) = hex4(chars) else {
+    let Some(high) = hex(chars, 4) else {
         return char::REPLACEMENT_CHARACTER;
     };
     if !(0xD800..0xDC00).contains(&high) {
@@ -262,7 +335,7 @@ fn unicode(chars: &mut std::str::Chars<'_>) -> char {
     let mut ahead = chars.clone();
     if ahead.next() == Some('\\')
         && ahead.next() == Some('u')
-        && let Some(low) = hex4(&mut ahead).filter(|low| (0xDC00..0xE000).contains(low))
+        && let Some(low) = hex(&mut ahead, 4).filter(|low| (0xDC00..0xE000).contains(low))
     {
         *chars = ahead;
         let code = 0x10000_u32.saturating_add((high & 0x3FF) << 10) | (low & 0x3FF);
@@ -271,9 +344,9 @@ fn unicode(chars: &mut std::str::Chars<'_>) -> char {
     char::REPLACEMENT_CHARACTER
 }
 
-fn hex4(chars: &mut std::str::Chars<'_>) -> Option<u32> {
+fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<u32> {
     let mut value = 0_u32;
-    for _ in 0..4 {
+    for _ in 0..digits {
         value = (value << 4) | chars.next()?.to_digit(16)?;
     }
     Some(value)

@@ -16,9 +16,9 @@ impl MessageId {
     /// Reads 32 (IPv4) or 56 (IPv6) hex digits; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0_u8; 28];
-        let slots = bytes
-            .get_mut(..text.len() / 2)
-            .filter(|_| matches!(text.len(), 32 | 56))?;
+        let slots = bytes.get_mut(..text.len() / 2).filter(|_| {
+            matches!(text.len(), 32 | 56) && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+        })?;
         for (slot, digits) in slots.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
             *slot = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         }
@@ -66,6 +66,7 @@ mod tests {
             "0A00000100002A9F00000000000003E",
             "ZA00000100002A9F00000000000003E8",
             "0A000001FFFF2A9F00000000000003E8",
+            "+A00000100002A9F00000000000003E8",
         ] {
             assert_eq!(MessageId::parse(bad), None, "{bad}");
         }

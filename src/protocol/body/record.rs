@@ -11,6 +11,9 @@ pub type StoreHost = SocketAddr;
 const BORN_HOST_V6: u32 = 0x10;
 /// `sysFlag`: the store host is IPv6.
 const STORE_HOST_V6: u32 = 0x20;
+/// Magic of a record with a topic length of one byte, and with one of two bytes.
+const MAGICS: [u32; 2] = [0xDAA3_20A7, 0xDAA3_20AB];
+const MAGIC_AT: usize = 4;
 const SYS_FLAG_AT: usize = 36;
 const BORN_HOST_AT: usize = 48;
 
@@ -23,9 +26,12 @@ pub fn rewrite_store_hosts(body: &Bytes, host: StoreHost) -> Bytes {
         if let Some((offset, v6)) = store_host(record)
             && v6 == host.is_ipv6()
         {
+            let address = address_bytes(host);
+            if record.len() < offset.saturating_add(address.len()) {
+                break;
+            }
             let start = at.saturating_add(offset);
             let edited = out.get_or_insert_with(|| BytesMut::from(&body[..]));
-            let address = address_bytes(host);
             if let Some(slot) = edited.get_mut(start..start.saturating_add(address.len())) {
                 slot.copy_from_slice(&address);
             }
@@ -38,7 +44,10 @@ pub fn rewrite_store_hosts(body: &Bytes, host: StoreHost) -> Bytes {
 /// The first record of `bytes`, when it is whole.
 fn record(bytes: &[u8]) -> Option<&[u8]> {
     let total = usize::try_from(word(bytes, 0)?).ok()?;
-    bytes.get(..total).filter(|record| record.len() > BORN_HOST_AT)
+    bytes
+        .get(..total)
+        .filter(|record| record.len() > BORN_HOST_AT)
+        .filter(|record| word(record, MAGIC_AT).is_some_and(|magic| MAGICS.contains(&magic)))
 }
 
 /// Where the store host stands in a record, and whether it is IPv6.
