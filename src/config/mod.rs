@@ -135,9 +135,9 @@ impl Default for Limits {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_millis(1_000),
-            idle: Duration::from_secs(120),
-            opening: Duration::from_secs(120),
+            connect: Duration::from_secs(1),
+            idle: Duration::from_mins(2),
+            opening: Duration::from_mins(2),
             commands: BTreeMap::new(),
         }
     }
