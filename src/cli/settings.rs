@@ -44,7 +44,7 @@ pub(super) struct Settings {
     ///
     /// The port two below is taken too, for clients of the 4.4 age. Port 0 picks a free one.
     /// Default: 0.0.0.0:9876
-    /// Example: --listen [::]:9876
+    /// Example: --listen 10.0.0.5:9876
     #[arg(short, long, value_name = "H:P", help_heading = CLIENTS, verbatim_doc_comment)]
     listen: Option<String>,
 

@@ -1,7 +1,7 @@
 //! The written form: what a config file may say, key by key, with the defaults.
 //!
 //! The doc comments here are the descriptions in the JSON Schema, so they speak to the operator.
-//! Nothing is judged here beyond its type; that is the work of [`super::check`].
+//! Nothing is judged here beyond its type; that is the work of `check`.
 
 use std::collections::BTreeMap;
 

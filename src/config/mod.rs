@@ -1,6 +1,6 @@
 //! What the operator wrote becomes what the proxy runs: the checked form.
 //!
-//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`file`]; [`check`] turns it into
+//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`mod@file`]; `check` turns it into
 //! [`Config`] and collects every problem on the way. The rest of the proxy sees [`Config`] only.
 
 use std::collections::BTreeMap;
