@@ -9,9 +9,8 @@ use super::settings::Settings;
 
 /// Load everything and print every problem, without starting anything
 ///
-/// Reads the file, the GIMBAL_* variables and the flags just as `gimbal run` would, and prints each problem
-/// with its path, what is wrong, and what would be accepted. Exit code: 0 usable (warnings may be printed),
-/// 1 problems, 2 this command line could not be understood.
+/// Reads the file, the `GIMBAL_*` variables and the flags just as `gimbal run` would, and prints each problem
+/// with its path, what is wrong, and what would be accepted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -20,6 +19,11 @@ pub(super) struct Args {
 }
 
 const EXAMPLES: &str = "\
+Exit code:
+  0   can be used; there may be warnings
+  1   cannot be used
+  2   this command line could not be understood
+
 Examples:
   gimbal check -c gimbal.toml
   GIMBAL_DRAIN__DELAY=5s gimbal check -c gimbal.toml
@@ -31,10 +35,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .file
         .as_ref()
         .map_or_else(|| "flags".to_owned(), |file| file.display().to_string());
-    let (errors, warnings) = match sources.load() {
-        Ok(loaded) => (Vec::new(), loaded.warnings),
-        Err(problems) => (problems.errors, problems.warnings),
+    let (errors, mut warnings, advice) = match sources.load() {
+        Ok(loaded) => (Vec::new(), loaded.warnings, loaded.advice),
+        Err(problems) => (problems.errors, problems.warnings, problems.advice),
     };
+    warnings.extend(advice);
     let report = Paint::on(&io::stdout()).report(&errors, &warnings);
     let tally = match tally(&errors, &warnings).as_str() {
         "" => String::new(),

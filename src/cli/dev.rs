@@ -13,46 +13,62 @@ use crate::config::{Flag, Loaded, Sources};
 use crate::dev::{Cluster, Options};
 use crate::proxy::Proxy;
 
-/// Try Gimbal with nothing installed: an in-memory cluster with the proxy in front
-///
-/// Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to
-/// point a client at. They are an in-memory stand-in for `RocketMQ`, good for trying things out and for tests:
-/// nothing is written to disk, and every message is gone when the process ends.
+/// What `gimbal dev` takes.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help text, printed as they are"
+)]
 pub(super) struct Args {
-    /// IP address and port that clients connect to; port 0 picks a free one.
-    /// Default: 127.0.0.1:9876. Example: --listen 127.0.0.1:19876
-    #[arg(
-        short,
-        long,
-        value_name = "H:P",
-        default_value = "127.0.0.1:9876",
-        hide_default_value = true
-    )]
+    /// IP address and port that clients connect to
+    ///
+    /// Port 0 picks a free one.
+    /// Default: 127.0.0.1:9876
+    /// Example: --listen 127.0.0.1:19876
+    #[arg(short, long, value_name = "H:P", verbatim_doc_comment)]
+    #[arg(default_value = "127.0.0.1:9876", hide_default_value = true)]
     listen: String,
 
-    /// Start the name server and broker alone, without Gimbal: something to put behind `gimbal run`, tests and
-    /// benches. --listen is then the name server's address.
-    #[arg(long)]
+    /// Start the name server and the brokers alone, without Gimbal
+    ///
+    /// Something to put behind `gimbal run`, tests and benches; --listen is then the name server's address.
+    /// Default: off
+    #[arg(long, verbatim_doc_comment)]
     broker_only: bool,
 
-    /// How many brokers to start. Default: 1. Example: --brokers 2
-    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true,
-          value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// How many brokers to start
+    ///
+    /// Default: 1, at most 16
+    /// Example: --brokers 2
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
+    #[arg(default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u8).range(1..=16))]
     brokers: u8,
 
-    /// error, warn, info, debug, trace or off, also per module; logs go to standard error. Default: info.
-    /// Example: --log-level gimbal=debug
-    #[arg(long, value_name = "LEVEL", default_value = "info", hide_default_value = true)]
+    /// What is logged to standard error: error, warn, info, debug, trace or off
+    ///
+    /// Parts of Gimbal can be given their own level after a comma.
+    /// Default: info
+    /// Example: --log-level warn,gimbal::dev=debug
+    #[arg(long, value_name = "LEVEL", verbatim_doc_comment)]
+    #[arg(default_value = "info", hide_default_value = true)]
     log_level: String,
 }
+
+const ABOUT: &str = "Try Gimbal with nothing installed: an in-memory cluster with the proxy in front";
+const LONG_ABOUT: &str = "\
+Try Gimbal with nothing installed: an in-memory cluster with the proxy in front
+
+Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to
+point a client at. They are an in-memory stand-in for RocketMQ, good for trying things out and for tests:
+nothing is written to disk, and every message is gone when the process ends. No config file and no
+GIMBAL_* variable is read.";
 
 const EXAMPLES: &str = "\
 Examples:
   gimbal dev
   gimbal dev --listen 127.0.0.1:19876 --brokers 2
-  gimbal dev --broker-only --listen 127.0.0.1:19876 &  gimbal run --nameserver 127.0.0.1:19876";
+  gimbal dev --broker-only --listen 127.0.0.1:19876     then: gimbal run --nameserver 127.0.0.1:19876";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Checks the flags; the name server is filled in once it listens.

@@ -15,16 +15,21 @@ mod signals;
 /// The configuration does not work, or the proxy could not start.
 const FAILED: u8 = 1;
 
-/// A proxy for Apache `RocketMQ`'s remoting protocol.
-///
-/// Clients set their namesrvAddr to Gimbal and change nothing else: it answers their route requests with its
-/// own addresses, so that everything they send to brokers comes through it.
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "gimbal", version, max_term_width = 110, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "gimbal", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(max_term_width = 110, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const ABOUT: &str = "A proxy for Apache RocketMQ";
+const LONG_ABOUT: &str = "\
+A proxy for Apache RocketMQ
+
+Clients set their namesrvAddr to Gimbal and change nothing else. It answers their route requests with its
+own addresses, so that everything they send to brokers comes through it.";
 
 const EXAMPLES: &str = "\
 Examples:

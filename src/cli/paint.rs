@@ -55,9 +55,9 @@ impl Paint {
             what,
             accepted,
         } = problem;
-        let heading = match (path.as_str(), origin.as_deref()) {
+        let heading = match (path.as_str(), origin) {
             ("", None) => self.bold("config"),
-            ("", Some(origin)) => self.bold(origin),
+            ("", Some(origin)) => self.bold(&origin.to_string()),
             (path, None) => self.bold(path),
             (path, Some(origin)) => format!("{}  {}", self.bold(path), self.dim(&format!("({origin})"))),
         };

@@ -26,12 +26,13 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Environment:
-  Every setting of the file is a variable too: GIMBAL_, then its path in capitals, with __ between levels.
+  Every setting of the file is a variable too: GIMBAL_ and its path in capitals, __ between levels.
   With _FILE at its end, a variable names a file that holds the value.
-    GIMBAL_NAMESERVERS=10.0.0.1:9876             nameservers
-    GIMBAL_DRAIN__DELAY=5s                       delay, in [drain]
-    GIMBAL_LISTENER__0__ADVERTISE=mq.example.org advertise, of the first [[listener]]
-    GIMBAL_NAMESERVERS_FILE=/run/secrets/ns      nameservers, read from that file
+    GIMBAL_NAMESERVERS=10.0.0.1:9876               nameservers
+    GIMBAL_DRAIN__DELAY=5s                         delay, in [drain]
+    GIMBAL_LISTENER__0__ADVERTISE=mq.example.org   advertise, in the first [[listener]]
+    GIMBAL_NAMESERVERS_FILE=/run/secrets/ns        nameservers, read from that file
+  NAMESRV_ADDR is used when nothing else names a name server.
 
 Signals:
   SIGHUP            read the configuration again; a bad one changes nothing
@@ -39,7 +40,7 @@ Signals:
 
 Examples:
   gimbal run --nameserver 10.0.0.1:9876
-  gimbal run --nameserver '10.0.0.1:9876;10.0.0.2:9876' --advertise mq.example.org --broker-ports 12000-12063
+  gimbal run --nameserver '10.0.0.1:9876;10.0.0.2:9876' --advertise mq.example.org
   gimbal run -c gimbal.toml --log-format json";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -92,6 +93,15 @@ pub(super) async fn drain(proxy: Proxy, signals: &mut Signals) -> ExitCode {
     }
 }
 
+/// Why the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// SIGHUP: whoever sent it wants to hear how it went, whatever changed.
+    Asked,
+    /// A file differs: worth a word only if a setting does.
+    Saved,
+}
+
 /// A running proxy and where its settings came from.
 struct Service {
     sources: Sources,
@@ -116,15 +126,15 @@ impl Service {
         );
         let mut watch = Watch::new(self.loaded.files.clone());
         let asked = loop {
-            let asked = tokio::select! {
-                signal = signals.next() => signal,
-                () = watch.changed() => Signal::Reload,
-            };
-            if asked != Signal::Reload {
-                break asked;
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Reload => self.reload(&proxy, Reason::Asked).await,
+                    stop => break stop,
+                },
+                () = watch.changed() => self.reload(&proxy, Reason::Saved).await,
             }
-            self.reload(&proxy).await;
-            if self.loaded.files != watch.files() {
+            let watched = watch.files().iter().map(|file| &file.path);
+            if !watched.eq(self.loaded.files.iter().map(|file| &file.path)) {
                 watch = Watch::new(self.loaded.files.clone());
             }
         };
@@ -139,7 +149,7 @@ impl Service {
     }
 
     /// All or nothing: with a single problem, everything stays as it is.
-    async fn reload(&mut self, proxy: &Proxy) {
+    async fn reload(&mut self, proxy: &Proxy, reason: Reason) {
         let sources = self.sources.clone();
         let loaded = match tokio::task::spawn_blocking(move || sources.load()).await {
             Ok(Ok(loaded)) => loaded,
@@ -155,6 +165,9 @@ impl Service {
             }
         };
         let changed = self.loaded.changes(&loaded);
+        if changed.is_empty() && reason == Reason::Saved {
+            return;
+        }
         let mut restart = proxy.reload(loaded.config.clone());
         if let Err(error) = self.logs.set_filter(&loaded.log.level) {
             tracing::error!(%error, "log.level stays as it was");

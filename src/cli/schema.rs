@@ -9,8 +9,8 @@ use crate::config::file;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to describe: config, the file that -c names.
-    #[arg(value_enum, value_name = "WHAT")]
+    /// What to describe: config, the file that -c names
+    #[arg(value_enum, value_name = "WHAT", hide_possible_values = true)]
     what: What,
 }
 

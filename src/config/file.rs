@@ -1,7 +1,7 @@
 //! The written form: what a config file may say, key by key, with the defaults.
 //!
 //! The doc comments here are the descriptions in the JSON Schema, so they speak to the operator.
-//! Nothing is judged here beyond its type; that is the work of [`super::check`].
+//! Nothing is judged here beyond its type; that is the work of `check`.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::value::{Period, Size, Words};
 use super::{Addressing, Drain, Limits, Timeouts};
 
-/// The configuration of Gimbal, a proxy for Apache `RocketMQ`.
+/// Everything a config file may say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(title = "Gimbal configuration")]
+#[schemars(
+    title = "Gimbal configuration",
+    description = "Settings of Gimbal, a proxy for Apache RocketMQ."
+)]
 pub struct File {
     /// Name servers of the cluster, each as host:port, asked in this order until one answers.
     /// A list, or one string separated by "," or ";". The environment variable `NAMESRV_ADDR` stands in

@@ -8,8 +8,9 @@ use toml::Value;
 
 use super::file::{File, Log};
 use super::overlay::{self, Flag};
-use super::problem::{Problem, Problems, join};
+use super::problem::{Origin, Problem, Problems, join};
 use super::shape::{Shape, refuse_unknown};
+use super::watch::Seen;
 use super::{Config, check, text};
 
 /// Where a configuration comes from; later fields override earlier ones.
@@ -32,24 +33,27 @@ pub struct Loaded {
     pub log: Log,
     /// What will probably hurt.
     pub warnings: Vec<Problem>,
+    /// What is right for some and wrong for others; for `gimbal check`.
+    pub advice: Vec<Problem>,
     /// Every setting that was written, by path, as it was written; two of these tell what a reload changed.
     pub written: BTreeMap<String, String>,
-    /// Every file that was read.
-    pub files: Vec<PathBuf>,
+    /// Every file that was read, as it was then.
+    pub files: Vec<Seen>,
 }
 
 impl Sources {
     /// Reads and checks everything; nothing is cached, so a second call sees what changed.
     ///
     /// # Errors
-    /// All problems at once, with the warnings.
+    /// All problems at once, with the warnings. After syntax errors, those alone.
     pub fn load(&self) -> Result<Loaded, Problems> {
         let mut problems = Problems::default();
         let mut files = Vec::new();
         let mut value = Value::Table(toml::Table::new());
         if let Some(path) = &self.file {
-            files.push(path.clone());
-            match std::fs::read_to_string(path) {
+            let read = std::fs::read_to_string(path);
+            files.push(Seen::new(path, read.as_ref().ok().map(String::as_bytes)));
+            match read {
                 Ok(text) => {
                     value = Value::Table(text::read(&path.display().to_string(), &text, &mut problems));
                 }
@@ -60,6 +64,11 @@ impl Sources {
                 }
             }
         }
+        if !problems.errors.is_empty() {
+            // With broken syntax, what each line means is guesswork, and so would be everything said about it.
+            problems.sort();
+            return Err(problems);
+        }
         self.stand_in(&mut value, &mut problems);
         refuse_unknown(&mut value, Shape::file(), "", &mut problems);
         files.extend(overlay::lay_variables(&mut value, &self.variables, &mut problems));
@@ -67,11 +76,14 @@ impl Sources {
 
         let written = flatten(&value);
         let file = typed(value, &mut problems);
-        match check::check(&file, &mut problems) {
+        let config = check::check(&file, &mut problems);
+        problems.sort();
+        match config {
             Some(config) if problems.errors.is_empty() => Ok(Loaded {
                 config,
                 log: file.log,
                 warnings: problems.warnings,
+                advice: problems.advice,
                 written,
                 files,
             }),
@@ -90,7 +102,7 @@ impl Sources {
             && !table.contains_key("nameservers")
         {
             table.insert("nameservers".into(), Value::String(text.clone()));
-            problems.set_origin("nameservers".into(), NAME.into());
+            problems.set_origin("nameservers".into(), Origin::Variable(NAME.to_owned()));
         }
     }
 }
@@ -149,7 +161,7 @@ fn phrase(message: &str) -> (String, String) {
     let (what, accepted) = message.split_once(", expected ").unwrap_or((message, ""));
     let what = match what.split_once(": ") {
         Some(("invalid type" | "invalid value", found)) => format!("cannot be {}", found.replace('`', "")),
-        _ => what.replace("unknown variant ", "cannot be "),
+        _ => what.replace("unknown variant ", "cannot be ").replace('`', ""),
     };
     let accepted = match accepted {
         "" => "a value of another kind",
@@ -198,5 +210,119 @@ impl Loaded {
         changed.sort_unstable();
         changed.dedup();
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)], flags: Vec<Flag>) -> Result<Loaded, Problems> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("g.toml");
+        std::fs::write(&file, text).unwrap();
+        let variables = variables
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
+        Sources {
+            file: Some(file),
+            variables,
+            flags,
+        }
+        .load()
+    }
+
+    fn paths(problems: &Problems) -> Vec<&str> {
+        problems.errors.iter().map(|p| p.path.as_str()).collect()
+    }
+
+    #[test]
+    fn every_value_of_a_wrong_type_is_reported() {
+        let text = "nameservers = ['a:1', true]\nworkers = 'x'\n[[listener]]\nbind = 7\naddressing = 'both'\n\
+                    brokers = { a = 70000, b = 'x' }\n[limits]\nframe = '1 MB'\n[drain]\ngo_away = 'no'";
+        let problems = load(text, &[], Vec::new()).unwrap_err();
+        assert_eq!(
+            paths(&problems),
+            [
+                "nameservers[1]",
+                "workers",
+                "listener[0].bind",
+                "listener[0].addressing",
+                "listener[0].brokers.a",
+                "listener[0].brokers.b",
+                "limits.frame",
+                "drain.go_away",
+            ]
+        );
+        let said = problems.to_string();
+        for phrase in [
+            "cannot be both; accepted: one of auto, shared, per-broker",
+            "cannot be integer 70000; accepted: a port, 1 to 65535",
+            "cannot be string \"no\"; accepted: true or false",
+        ] {
+            assert!(said.contains(phrase), "{phrase:?} in:\n{said}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_no_section_is_reported_and_the_rest_is_read() {
+        let problems = load(
+            "nameservers = 'a:1'\ndrain = 5\nlistener = 5\nworkers = 0",
+            &[],
+            Vec::new(),
+        );
+        assert_eq!(paths(&problems.unwrap_err()), ["drain", "listener", "workers"]);
+    }
+
+    #[test]
+    fn the_file_yields_to_variables_and_those_to_flags() {
+        let text = "nameservers = 'file:1'\nworkers = 1\nallow = 'admin'";
+        let variables = [
+            ("GIMBAL_NAMESERVERS", "variable:1"),
+            ("GIMBAL_WORKERS", "2"),
+            ("NAMESRV_ADDR", "x:1"),
+        ];
+        let flag = Flag {
+            name: "--nameserver",
+            path: &["nameservers"],
+            value: "flag:1".into(),
+        };
+        let config = load(text, &variables, vec![flag]).unwrap().config;
+        assert_eq!(config.nameservers, ["flag:1"]);
+        assert_eq!(config.workers, 2);
+        assert!(config.allow.admin);
+    }
+
+    #[test]
+    fn a_change_is_told_by_its_path() {
+        let old = load(
+            "nameservers = 'a:1'\nallow = 'admin'\n[drain]\ndelay = '1s'",
+            &[],
+            Vec::new(),
+        )
+        .unwrap();
+        let new = load(
+            "nameservers = 'a:1'\nworkers = 2\n[drain]\ndelay = '2s'",
+            &[],
+            Vec::new(),
+        )
+        .unwrap();
+        assert_eq!(old.changes(&new), ["allow", "drain.delay", "workers"]);
+        assert_eq!(new.changes(&new), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_why() {
+        let sources = Sources {
+            file: Some("/no/such/gimbal.toml".into()),
+            ..Sources::default()
+        };
+        let problems = sources.load().unwrap_err();
+        assert!(
+            problems.errors[0]
+                .what
+                .starts_with("/no/such/gimbal.toml cannot be read: No such file")
+        );
     }
 }

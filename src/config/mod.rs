@@ -1,6 +1,6 @@
 //! What the operator wrote becomes what the proxy runs: the checked form.
 //!
-//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`file`]; [`check`] turns it into
+//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`mod@file`]; `check` turns it into
 //! [`Config`] and collects every problem on the way. The rest of the proxy sees [`Config`] only.
 
 use std::collections::BTreeMap;
@@ -135,9 +135,9 @@ impl Default for Limits {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_millis(1_000),
-            idle: Duration::from_secs(120),
-            opening: Duration::from_secs(120),
+            connect: Duration::from_secs(1),
+            idle: Duration::from_mins(2),
+            opening: Duration::from_mins(2),
             commands: BTreeMap::new(),
         }
     }

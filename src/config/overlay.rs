@@ -6,12 +6,13 @@
 //! With `_FILE` at its end the value is the path of a file that holds the value. What is not a plain string
 //! is written as in TOML: `GIMBAL_LISTENER__0__BROKERS='{ broker-a = 12002 }'`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::problem::{Problems, join, nearest};
+use super::problem::{Origin, Problems, join, nearest};
 use super::shape::Shape;
+use super::watch::Seen;
 
 const PREFIX: &str = "GIMBAL_";
 /// Names the config file, so it is read before this module has a say.
@@ -33,7 +34,7 @@ pub(super) fn lay_variables(
     table: &mut Value,
     variables: &[(String, String)],
     problems: &mut Problems,
-) -> Vec<PathBuf> {
+) -> Vec<Seen> {
     let mut secrets = Vec::new();
     // In order of their names, so that listener 0 comes before listener 1 whatever the system's order is.
     let mut variables: Vec<_> = variables
@@ -54,8 +55,13 @@ pub(super) fn lay_variables(
         };
         let mut text = value.clone();
         if from_file {
-            match std::fs::read_to_string(value) {
-                Ok(secret) => text = secret.trim_end_matches(['\r', '\n']).to_owned(),
+            let read = std::fs::read_to_string(value);
+            secrets.push(Seen::new(
+                Path::new(value),
+                read.as_ref().ok().map(String::as_bytes),
+            ));
+            match read {
+                Ok(secret) => secret.trim_end_matches(['\r', '\n']).clone_into(&mut text),
                 Err(error) => {
                     let what = format!("{name} names a file that cannot be read, {value}: {error}");
                     problems.error(&place.path(), what, "the path of a readable text file");
@@ -63,9 +69,14 @@ pub(super) fn lay_variables(
                     continue;
                 }
             }
-            secrets.push(PathBuf::from(value));
         }
-        set(table, &place, place.value(&text), name, problems);
+        set(
+            table,
+            &place,
+            place.value(&text),
+            Origin::Variable(name.clone()),
+            problems,
+        );
     }
     secrets
 }
@@ -74,7 +85,13 @@ pub(super) fn lay_variables(
 pub(super) fn lay_flags(table: &mut Value, flags: &[Flag], problems: &mut Problems) {
     for flag in flags {
         if let Some(place) = resolve(Shape::file(), flag.path) {
-            set(table, &place, flag.value.clone(), flag.name, problems);
+            set(
+                table,
+                &place,
+                flag.value.clone(),
+                Origin::Flag(flag.name),
+                problems,
+            );
         }
     }
 }
@@ -110,14 +127,11 @@ impl Place {
 }
 
 fn resolve(shape: &Shape, segments: &[&str]) -> Option<Place> {
-    let (first, rest) = match segments.split_first() {
-        Some(split) => split,
-        None => {
-            return Some(Place {
-                steps: Vec::new(),
-                text: matches!(shape, Shape::Leaf { text: true }),
-            });
-        }
+    let Some((first, rest)) = segments.split_first() else {
+        return Some(Place {
+            steps: Vec::new(),
+            text: matches!(shape, Shape::Leaf { text: true }),
+        });
     };
     let (step, inner) = match shape {
         Shape::Section(keys) => {
@@ -134,15 +148,15 @@ fn resolve(shape: &Shape, segments: &[&str]) -> Option<Place> {
     Some(place)
 }
 
-fn set(table: &mut Value, place: &Place, value: Value, origin: &str, problems: &mut Problems) {
+fn set(table: &mut Value, place: &Place, value: Value, origin: Origin, problems: &mut Problems) {
     let path = place.path();
     match slot(table, &place.steps) {
         Ok(slot) => {
             *slot = value;
-            problems.set_origin(path, origin.to_owned());
+            problems.set_origin(path, origin);
         }
         Err(known) => {
-            problems.set_origin(path.clone(), origin.to_owned());
+            problems.set_origin(path.clone(), origin);
             let what = format!("skips a listener: there are {known} before it");
             problems.error(&path, what, format!("a number from 0 to {known}"));
         }
@@ -189,8 +203,8 @@ fn refuse_name(name: &str, problems: &mut Problems) {
         || "GIMBAL_ and the path of a setting, as in GIMBAL_DRAIN__DELAY".to_owned(),
         |meant| format!("{meant} (closest)"),
     );
-    problems.set_origin(name.to_owned(), "environment".to_owned());
-    problems.error(name, "names no setting", accepted);
+    problems.set_origin(String::new(), Origin::Variable(name.to_owned()));
+    problems.error("", "names no setting", accepted);
 }
 
 /// Every variable there is, with the first listener and without names that the operator chooses.
@@ -256,19 +270,19 @@ mod tests {
              [[listener]]\nname = 'a'\nadvertise = 'mq'\nbrokers = { broker-a = 12002 }\n\
              [[listener]]\nrewrite_store_host = true";
         assert_eq!(table, Value::Table(expected.parse().unwrap()));
-        assert_eq!(problems.origin("workers"), Some("GIMBAL_WORKERS"));
+        assert_eq!(
+            problems.origin("workers"),
+            Some(&Origin::Variable("GIMBAL_WORKERS".into()))
+        );
     }
 
     #[test]
     fn an_unknown_variable_is_a_problem_that_names_the_closest() {
         let (_, problems) = lay("", &[("GIMBAL_DRAIN_DELAY", "5s"), ("GIMBAL_QUUX", "1")]);
-        let found: Vec<_> = problems
-            .errors
-            .iter()
-            .map(|p| (p.path.as_str(), p.accepted.as_str()))
-            .collect();
-        assert_eq!(found[0], ("GIMBAL_DRAIN_DELAY", "GIMBAL_DRAIN__DELAY (closest)"));
-        assert_eq!(found[1].0, "GIMBAL_QUUX");
+        let found: Vec<_> = problems.errors.iter().map(ToString::to_string).collect();
+        let named = "GIMBAL_DRAIN_DELAY: names no setting; accepted: GIMBAL_DRAIN__DELAY (closest)";
+        assert_eq!(found[0], named);
+        assert!(found[1].starts_with("GIMBAL_QUUX: names no setting"), "{found:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ struct Claim {
     listener: usize,
     ip: IpAddr,
     path: String,
+    is_bind: bool,
     first: u16,
     last: u16,
     kind: Kind,
@@ -54,6 +55,7 @@ fn claims(listener: usize, l: &Listener) -> Vec<Claim> {
             listener,
             ip,
             path: path.to_owned(),
+            is_bind: path == at("bind"),
             first,
             last,
             kind,
@@ -91,8 +93,8 @@ impl Claim {
         // Fixed ports may lie in their own listener's range: the range gives them to nobody else.
         let own_range = self.listener == other.listener
             && (self.kind == Kind::Range || other.kind == Kind::Range)
-            && !self.path.ends_with(".bind")
-            && !other.path.ends_with(".bind");
+            && !self.is_bind
+            && !other.is_bind;
         let overlap = self.first <= other.last && other.first <= self.last;
         !same_setting && !own_range && overlap && ips_overlap(self.ip, other.ip)
     }

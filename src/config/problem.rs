@@ -3,17 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+/// Who set something. Problems are listed in this order: down the file, then variables, then flags.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A file, its line, and a column where the line alone would not do.
+    File(String, usize, Option<usize>),
+    /// An environment variable.
+    Variable(String),
+    /// A flag, as typed.
+    Flag(&'static str),
+}
+
 /// Something wrong, or worth a second look, in what the operator wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The setting, as in `listener[0].bind`; empty when the whole file is meant.
     pub path: String,
-    /// Who set it: `gimbal.toml:12`, `GIMBAL_DRAIN__DELAY` or `--listen`; `None` for a default.
-    pub origin: Option<String>,
+    /// Who set it; `None` for a default.
+    pub origin: Option<Origin>,
     /// What is wrong, a phrase.
     pub what: String,
     /// What would be accepted instead, a phrase.
     pub accepted: String,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(name, line, None) => write!(f, "{name}:{line}"),
+            Self::File(name, line, Some(column)) => write!(f, "{name}:{line}:{column}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -35,13 +57,15 @@ pub struct Problems {
     pub errors: Vec<Problem>,
     /// What does not, but will probably hurt.
     pub warnings: Vec<Problem>,
-    origins: BTreeMap<String, String>,
+    /// What is right for some and wrong for others: for `gimbal check` to mention, and no reason to log.
+    pub advice: Vec<Problem>,
+    origins: BTreeMap<String, Origin>,
     settled: BTreeSet<String>,
 }
 
 impl Problems {
     /// Notes who set `path`; the last one to do so is the one named.
-    pub fn set_origin(&mut self, path: String, origin: String) {
+    pub fn set_origin(&mut self, path: String, origin: Origin) {
         self.origins.insert(path, origin);
     }
 
@@ -61,13 +85,21 @@ impl Problems {
         }
     }
 
+    /// Adds advice at `path`, unless this setting was [settled](Self::settle).
+    pub fn advise(&mut self, path: &str, what: impl Into<String>, accepted: impl Into<String>) {
+        if !self.settled.contains(path) {
+            let problem = self.problem(path, what.into(), accepted.into());
+            self.advice.push(problem);
+        }
+    }
+
     /// Keeps later checks silent about `path`: its value was refused and a default stands in for it.
     pub fn settle(&mut self, path: &str) {
         self.settled.insert(path.to_owned());
     }
 
     /// Who set `path`, or, for a setting nobody wrote, the section around it.
-    pub fn origin(&self, path: &str) -> Option<&str> {
+    pub fn origin(&self, path: &str) -> Option<&Origin> {
         let mut path = path;
         loop {
             if let Some(origin) = self.origins.get(path) {
@@ -77,10 +109,17 @@ impl Problems {
         }
     }
 
+    /// Puts each list in the order of [`Origin`], those without one first.
+    pub(super) fn sort(&mut self) {
+        for list in [&mut self.errors, &mut self.warnings, &mut self.advice] {
+            list.sort_by(|a, b| a.origin.cmp(&b.origin));
+        }
+    }
+
     fn problem(&self, path: &str, what: String, accepted: String) -> Problem {
         Problem {
             path: path.to_owned(),
-            origin: self.origin(path).map(str::to_owned),
+            origin: self.origin(path).cloned(),
             what,
             accepted,
         }
@@ -144,8 +183,11 @@ mod tests {
     #[test]
     fn an_unwritten_setting_is_blamed_on_its_section() {
         let mut problems = Problems::default();
-        problems.set_origin("listener[0]".into(), "a.toml:3".into());
-        assert_eq!(problems.origin("listener[0].brokers.broker-a"), Some("a.toml:3"));
+        problems.set_origin("listener[0]".into(), Origin::Flag("--listen"));
+        assert_eq!(
+            problems.origin("listener[0].brokers.broker-a"),
+            Some(&Origin::Flag("--listen"))
+        );
         assert_eq!(problems.origin("listener[1]"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde_json::Value as Json;
-use toml::Value;
+use toml::{Table, Value};
 
 use super::file;
 use super::problem::{Problems, join, nearest};
@@ -57,7 +57,15 @@ impl Shape {
 pub(super) fn refuse_unknown(value: &mut Value, shape: &Shape, path: &str, problems: &mut Problems) {
     match (shape, value) {
         (Shape::Section(keys), Value::Table(table)) => {
-            table.retain(|key, _| keys.contains_key(key) || unknown(key, keys, path, problems));
+            let unknown: Vec<String> = table
+                .keys()
+                .filter(|key| !keys.contains_key(*key))
+                .cloned()
+                .collect();
+            for key in unknown {
+                table.remove(&key);
+                refuse(&key, keys, path, problems, table);
+            }
             for (key, inner) in table {
                 if let Some(shape) = keys.get(key) {
                     refuse_unknown(inner, shape, &join(path, key), problems);
@@ -78,21 +86,19 @@ pub(super) fn refuse_unknown(value: &mut Value, shape: &Shape, path: &str, probl
     }
 }
 
-fn unknown(key: &str, keys: &BTreeMap<String, Shape>, path: &str, problems: &mut Problems) -> bool {
+fn refuse(key: &str, keys: &BTreeMap<String, Shape>, path: &str, problems: &mut Problems, rest: &Table) {
     let known = keys.keys().map(String::as_str);
-    let (what, accepted) = match nearest(key, known.clone()) {
+    let accepted = match nearest(key, known.clone()) {
         Some(meant) => {
             // What was meant is known, so its absence is not worth a second problem.
-            problems.settle(&join(path, meant));
-            ("is not a setting".to_owned(), format!("{meant} (closest)"))
+            if !rest.contains_key(meant) {
+                problems.settle(&join(path, meant));
+            }
+            format!("{meant} (closest)")
         }
-        None => (
-            "is not a setting".to_owned(),
-            known.collect::<Vec<_>>().join(", "),
-        ),
+        None => known.collect::<Vec<_>>().join(", "),
     };
-    problems.error(&join(path, key), what, accepted);
-    false
+    problems.error(&join(path, key), "is not a setting", accepted);
 }
 
 #[cfg(test)]

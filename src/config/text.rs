@@ -6,10 +6,9 @@ use serde::Deserialize;
 use toml::Table;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::problem::{Problems, join};
+use super::problem::{Origin, Problems, join};
 
-/// Reads `text`; `file` is its name in problems. Syntax errors become problems, and whatever could be
-/// understood despite them is returned, so that one run shows as much as possible.
+/// Reads `text`; `file` is its name in problems. Every syntax error becomes a problem.
 pub(super) fn read(file: &str, text: &str, problems: &mut Problems) -> Table {
     let (tree, errors) = DeTable::parse_recoverable(text);
     let lines = Lines { file, text };
@@ -30,9 +29,10 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn refuse(&self, error: &Error, problems: &mut Problems) {
-        let place = error
-            .span()
-            .map_or_else(|| self.file.to_owned(), |span| self.place(&span));
+        let place = match error.span() {
+            Some(span) => self.place(&span),
+            None => Origin::File(self.file.to_owned(), 1, None),
+        };
         problems.set_origin(String::new(), place);
         let message = error.message().trim();
         let (what, accepted) = message.split_once(", expected ").unwrap_or((message, ""));
@@ -44,13 +44,14 @@ impl Lines<'_> {
         problems.error("", what.replace('\n', ", "), accepted.replace('\n', ", "));
     }
 
-    fn line(&self, span: &Range<usize>) -> String {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        format!("{}:{}", self.file, before.matches('\n').count().saturating_add(1))
+    fn line(&self, span: &Range<usize>) -> Origin {
+        let line = self.before(span).matches('\n').count().saturating_add(1);
+        Origin::File(self.file.to_owned(), line, None)
     }
 
-    fn place(&self, span: &Range<usize>) -> String {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
+    fn place(&self, span: &Range<usize>) -> Origin {
+        let before = self.before(span);
+        let line = before.matches('\n').count().saturating_add(1);
         let column = before
             .rsplit('\n')
             .next()
@@ -58,7 +59,11 @@ impl Lines<'_> {
             .chars()
             .count()
             .saturating_add(1);
-        format!("{}:{column}", self.line(span))
+        Origin::File(self.file.to_owned(), line, Some(column))
+    }
+
+    fn before(&self, span: &Range<usize>) -> &str {
+        self.text.get(..span.start).unwrap_or(self.text)
     }
 
     fn note_table(&self, table: &DeTable<'_>, path: &str, problems: &mut Problems) {
@@ -103,25 +108,26 @@ mod tests {
         ] {
             assert_eq!(
                 problems.origin(path),
-                Some(format!("g.toml:{line}").as_str()),
+                Some(&Origin::File("g.toml".into(), line, None)),
                 "{path}"
             );
         }
     }
 
     #[test]
-    fn syntax_errors_say_line_and_column_and_do_not_hide_the_rest() {
+    fn every_syntax_error_says_its_line_and_column() {
         let mut problems = Problems::default();
-        let table = read(
+        read(
             "g.toml",
             "workers = 2\nallow = \n[drain\ndelay = '1s'\n",
             &mut problems,
         );
-        assert_eq!(table["workers"].as_integer(), Some(2));
+        problems.sort();
         let places: Vec<_> = problems
             .errors
             .iter()
-            .filter_map(|p| p.origin.as_deref())
+            .flat_map(|p| &p.origin)
+            .map(ToString::to_string)
             .collect();
         assert_eq!(places, ["g.toml:2:9", "g.toml:3:7"], "{problems}");
     }

@@ -11,41 +11,65 @@ use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// Quiet time after an event, so that a file is not read while it is being written.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Where no events are seen (network file systems, some mounts), a change is found this much later.
 const POLL: Duration = Duration::from_secs(10);
 
+/// A file, and what tells whether its bytes are still those that were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it is.
+    pub path: PathBuf,
+    hash: u64,
+}
+
+impl Seen {
+    /// `bytes` is what was read; `None` where the file could not be.
+    pub fn new(path: &Path, bytes: Option<&[u8]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Self {
+            path: path.to_owned(),
+            hash: hasher.finish(),
+        }
+    }
+
+    fn again(&self) -> Self {
+        Self::new(&self.path, std::fs::read(&self.path).ok().as_deref())
+    }
+}
+
 /// Watches the files that a configuration was read from.
 #[derive(Debug)]
 pub struct Watch {
-    files: Vec<PathBuf>,
-    seen: u64,
+    files: Vec<Seen>,
     events: Arc<Notify>,
     // Dropping it ends the watching. `None` where the system refuses: then there is polling alone.
     _watcher: Option<RecommendedWatcher>,
 }
 
 impl Watch {
-    /// Starts watching; what the files hold now is what later reads are compared with.
-    pub fn new(files: Vec<PathBuf>) -> Self {
+    /// Starts watching. A change between the reading of `files` and now counts.
+    pub fn new(files: Vec<Seen>) -> Self {
         let events = Arc::new(Notify::new());
         let watcher = watch(&files, Arc::clone(&events));
         if let Err(error) = &watcher {
             tracing::debug!(%error, "no file events here; polling instead");
         }
+        // The first look needs no event.
+        events.notify_one();
         Self {
-            seen: fingerprint(&files),
             files,
             events,
             _watcher: watcher.ok(),
         }
     }
 
-    /// The files watched, in the order given.
-    pub fn files(&self) -> &[PathBuf] {
+    /// The files watched, in the order given, with what was last seen of them.
+    pub fn files(&self) -> &[Seen] {
         &self.files
     }
 
@@ -61,20 +85,20 @@ impl Watch {
             if timeout(POLL, self.events.notified()).await.is_ok() {
                 while timeout(SETTLE, self.events.notified()).await.is_ok() {}
             }
-            let files = self.files.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || fingerprint(&files)).await else {
-                sleep(POLL).await;
+            let before = self.files.clone();
+            let look = move || before.iter().map(Seen::again).collect::<Vec<_>>();
+            let Ok(now) = tokio::task::spawn_blocking(look).await else {
                 continue;
             };
-            if now != self.seen {
-                self.seen = now;
+            if now != self.files {
+                self.files = now;
                 return;
             }
         }
     }
 }
 
-fn watch(files: &[PathBuf], events: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watch(files: &[Seen], events: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too, and would wake us for ever.
         if !matches!(
@@ -88,7 +112,7 @@ fn watch(files: &[PathBuf], events: Arc<Notify>) -> notify::Result<RecommendedWa
         }
     })?;
     let mut folders = BTreeSet::new();
-    for file in files {
+    for Seen { path: file, .. } in files {
         folders.insert(folder(file));
         // Where the file is a link, the folder it points into counts as well.
         if let Ok(target) = file.canonicalize() {
@@ -106,14 +130,6 @@ fn folder(file: &Path) -> PathBuf {
         Some(parent) if parent != Path::new("") => parent.to_path_buf(),
         _ => PathBuf::from("."),
     }
-}
-
-fn fingerprint(files: &[PathBuf]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        std::fs::read(file).ok().hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -136,7 +152,7 @@ mod tests {
         let file = folder.path().join("g.toml");
         std::os::unix::fs::symlink("..data/g.toml", &file).unwrap();
 
-        let mut watch = Watch::new(vec![file.clone()]);
+        let mut watch = Watch::new(vec![Seen::new(&file, Some(b"1"))]);
         std::fs::write(old.join("g.toml"), "2").unwrap();
         timeout(SOON, watch.changed())
             .await
@@ -158,11 +174,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_change_between_reading_and_watching_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("g.toml");
+        std::fs::write(&file, "2").unwrap();
+        let mut watch = Watch::new(vec![Seen::new(&file, Some(b"1"))]);
+        timeout(SOON, watch.changed())
+            .await
+            .expect("what was read is not what is there");
+    }
+
+    #[tokio::test]
     async fn the_same_bytes_are_no_change() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("g.toml");
         std::fs::write(&file, "1").unwrap();
-        let mut watch = Watch::new(vec![file.clone()]);
+        let mut watch = Watch::new(vec![Seen::new(&file, Some(b"1"))]);
         std::fs::write(&file, "1").unwrap();
         assert!(
             timeout(SETTLE * 3, watch.changed()).await.is_err(),

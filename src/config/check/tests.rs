@@ -213,19 +213,23 @@ fn store_hosts_are_rewritten_to_ip_addresses_only() {
         let errors = errors(&format!("[[listener]]\n{advertise}rewrite_store_host = true"));
         assert_eq!(errors.len(), 1);
         assert!(
-            errors[0].starts_with("listener[0].rewrite_store_host: needs an advertised IP"),
+            errors[0].starts_with("listener[0].rewrite_store_host: needs an IP address"),
             "{errors:?}"
         );
     }
 }
 
 #[test]
-fn a_fleet_without_fixed_ports_is_worth_a_warning() {
-    let (errors, warnings) = found("[[listener]]\nadvertise = 'mq'");
-    assert_eq!((errors.len(), warnings.len()), (0, 1));
-    assert!(warnings[0].starts_with("listener[0].brokers: fixes no broker's port"));
-    let (_, warnings) = found("[[listener]]\nadvertise = 'mq'\nbrokers = { a = 12002 }");
-    assert_eq!(warnings, [""; 0]);
+fn a_fleet_without_fixed_ports_is_worth_a_word_but_no_log_line() {
+    let advice = |listener: &str| {
+        let (file, mut problems) = read(&format!("nameservers = 'ns:1'\n[[listener]]\n{listener}"));
+        check(&file, &mut problems);
+        assert_eq!((problems.errors, problems.warnings), (vec![], vec![]));
+        problems.advice.iter().map(|p| p.path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(advice("advertise = 'mq'"), ["listener[0].brokers"]);
+    assert_eq!(advice("advertise = 'mq'\nbrokers = { a = 12002 }"), [""; 0]);
+    assert_eq!(advice(""), [""; 0]);
 }
 
 #[test]
