@@ -15,6 +15,7 @@ class Run {
     final String id = Long.toString(System.nanoTime(), 36);
     final Map<String, Object> out = Collections.synchronizedMap(new LinkedHashMap<>());
     final Map<String, Long> sent = new ConcurrentHashMap<>(), got = new ConcurrentHashMap<>();
+    final Set<String> warm = ConcurrentHashMap.newKeySet();
     final AtomicInteger duplicates = new AtomicInteger(), instances = new AtomicInteger();
     final Deque<Runnable> closers = new ConcurrentLinkedDeque<>();
     final int seconds = Client.number("wait", 40);
@@ -75,6 +76,14 @@ class Run {
         return start(producer);
     }
 
+    /** Waits until a message sent to each queue has come back: from here on, times mean something. */
+    void warmUp(DefaultMQProducer producer, DefaultMQPushConsumer consumer) throws Exception {
+        check(until(30, () -> queues(consumer) >= 4), "consumer without queues");
+        List<MessageQueue> all = producer.fetchPublishMessageQueues(topic);
+        for (int i = 0; i < all.size(); i++) producer.send(new Message(topic, ("warm:" + id + ":" + i).getBytes()), all.get(i));
+        check(until(seconds, () -> warm.size() >= all.size()), "consumer does not consume");
+    }
+
     /** Sends a producer's heartbeat now instead of within 30 s. */
     void beat(DefaultMQProducer producer) throws Exception {
         Object factory;
@@ -122,6 +131,7 @@ class Run {
     int number(Message message) {
         String text = new String(message.getBody(), 0, Math.min(60, message.getBody().length));
         String[] parts = text.split(":");
+        if (parts.length > 2 && parts[0].equals("warm") && parts[1].equals(id)) warm.add(parts[2]);
         return parts.length > 1 && parts[0].equals(id) ? Integer.parseInt(parts[1]) : -1;
     }
 

@@ -104,7 +104,7 @@ class Sends {
         });
         run.start(producer);
         org.apache.rocketmq.client.consumer.DefaultMQPushConsumer consumer = run.consumer(run.taking(run.got));
-        run.check(Run.until(30, () -> run.queues(consumer) >= 4), "consumer without queues");
+        run.warmUp(producer, consumer);
         for (int i = 0; i < 12; i++) stored(run, producer.sendMessageInTransaction(run.message(i), i));
         run.await(run.got, 8);
         Thread.sleep(1500);
@@ -131,13 +131,13 @@ class Sends {
                 try {
                     stored(run, replier.send((Message) Run.call(replies, "createReplyMessage", message, message.getBody())));
                 } catch (Exception e) {
-                    run.fail("reply: " + e.getMessage());
+                    run.fail("reply: " + e);
+                    e.printStackTrace();
                 }
             }
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
-        run.check(Run.until(30, () -> run.queues(consumer) >= 4), "consumer without queues");
-        requester.fetchPublishMessageQueues(run.topic);
+        run.warmUp(requester, consumer);
         run.beat(requester); // the reply may arrive at any broker, and each must know the requester
         for (int i = 0; i < 12; i++) run.take((Message) Run.call(requester, "request", run.message(i), 6000L));
         run.verdict(Run.ids(12, i -> true));
