@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,13 +36,15 @@ def scenarios(who: Client, full: bool) -> list[str]:
     return [name for name in slow if name in names] + [name for name in names if name not in slow]
 
 
-def prepare(cluster: Cluster, prefix: str, names: list[str]) -> None:
+def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool) -> None:
     """The topics and groups of one run, so that no client waits for their creation."""
     for name in names:
         topic = f"{prefix}_{name}"
         cluster.create_topic(topic)
         if name in ("retry", "dlq"):
             cluster.create_topic(f"%RETRY%g_{topic}", 1)
+        if name == "dlq" and dead_letters:
+            cluster.create_topic(f"%DLQ%g_{topic}", 1)
         if name == "pop":
             mode = {"topic": topic, "consumerGroup": f"g_{topic}", "mode": "POP", "popShareQueueNum": 8}
             cluster.admin(401, body=json.dumps(mode).encode())
@@ -61,7 +62,7 @@ def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str
     running = {}
     for target, address in targets.items():
         prefix = f"{who.tag()}{target[0]}"
-        prepare(cluster, prefix, names)
+        prepare(cluster, prefix, names, who.language == "go")
         running[target] = clients.begin(who, work, address, prefix, names, watch=watch if target == "gimbal" else None,
                                         on_event=lambda event: reset(cluster, event), j=4)
     with ThreadPoolExecutor(len(running)) as pool:
@@ -76,8 +77,3 @@ def bypasses(watch: Watch, who: Client) -> str | None:
     if watch.samples.get(name, 0) < 5:
         return "was not watched"
     return None
-
-
-def elapsed(begin: float) -> str:
-    """Minutes since `begin`."""
-    return f"{(time.monotonic() - begin) / 60:.1f} min"

@@ -123,6 +123,7 @@ class Sends {
     /** Every request gets the body that its own replier sent. */
     static void request(Run run) throws Exception {
         DefaultMQProducer requester = run.producer(), replier = new DefaultMQProducer("r_" + run.group);
+        Set<Integer> replied = ConcurrentHashMap.newKeySet();
         run.start(replier);
         Class<?> replies = Class.forName("org.apache.rocketmq.client.utils.MessageUtil");
         org.apache.rocketmq.client.consumer.DefaultMQPushConsumer consumer = run.consumer((MessageListenerConcurrently) (messages, context) -> {
@@ -130,6 +131,7 @@ class Sends {
                 if (run.number(message) < 0) continue;
                 try {
                     stored(run, replier.send((Message) Run.call(replies, "createReplyMessage", message, message.getBody())));
+                    replied.add(run.number(message));
                 } catch (Exception e) {
                     run.fail("reply: " + e);
                     e.printStackTrace();
@@ -140,6 +142,7 @@ class Sends {
         run.warmUp(requester, consumer);
         run.beat(requester); // the reply may arrive at any broker, and each must know the requester
         for (int i = 0; i < 12; i++) run.take((Message) Run.call(requester, "request", run.message(i), 6000L));
+        run.check(Run.until(10, () -> replied.size() == 12), "replies acknowledged: " + replied.size());
         run.verdict(Run.ids(12, i -> true));
     }
 
