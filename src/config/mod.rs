@@ -1,6 +1,6 @@
 //! What the operator wrote becomes what the proxy runs: the checked form.
 //!
-//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`file`]; [`check`] turns it into
+//! The written form (a TOML file, flags, `GIMBAL_*` variables) lives in [`mod@file`]; `check` turns it into
 //! [`Config`] and collects every problem on the way. The rest of the proxy sees [`Config`] only.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::protocol::Code;
+
+mod check;
+pub mod file;
+mod load;
+mod overlay;
+mod ports;
+pub mod problem;
+mod shape;
+mod text;
+pub mod value;
+pub mod watch;
+
+pub use load::{Loaded, Sources};
+pub use overlay::Flag;
 
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,16 +124,20 @@ pub struct Drain {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frame: 16 << 20, queue: 4 << 20, connections: 100_000 }
+        Self {
+            frame: 16 << 20,
+            queue: 4 << 20,
+            connections: 100_000,
+        }
     }
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_millis(1_000),
-            idle: Duration::from_secs(120),
-            opening: Duration::from_secs(120),
+            connect: Duration::from_secs(1),
+            idle: Duration::from_mins(2),
+            opening: Duration::from_mins(2),
             commands: BTreeMap::new(),
         }
     }
@@ -127,6 +145,10 @@ impl Default for Timeouts {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { delay: Duration::ZERO, deadline: Duration::from_secs(35), go_away: false }
+        Self {
+            delay: Duration::ZERO,
+            deadline: Duration::from_secs(35),
+            go_away: false,
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! `gimbal dev`: name server, broker and proxy in one process, for the quick start.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use toml::Value;
+
+use super::paint::print;
+use super::run::{build_runtime, drain, start_logs};
+use super::signals::Signals;
+use crate::config::{Flag, Loaded, Sources};
+use crate::dev::{Cluster, Options};
+use crate::proxy::Proxy;
+
+/// What `gimbal dev` takes.
+#[derive(Debug, clap::Args)]
+#[command(about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help text, printed as they are"
+)]
+pub(super) struct Args {
+    /// IP address and port that clients connect to
+    ///
+    /// Port 0 picks a free one.
+    /// Default: 127.0.0.1:9876
+    /// Example: --listen 127.0.0.1:19876
+    #[arg(short, long, value_name = "H:P", verbatim_doc_comment)]
+    #[arg(default_value = "127.0.0.1:9876", hide_default_value = true)]
+    listen: String,
+
+    /// Start the name server and the brokers alone, without Gimbal
+    ///
+    /// Something to put behind `gimbal run`, tests and benches; --listen is then the name server's address.
+    /// Default: off
+    #[arg(long, verbatim_doc_comment)]
+    broker_only: bool,
+
+    /// How many brokers to start
+    ///
+    /// Default: 1, at most 16
+    /// Example: --brokers 2
+    #[arg(long, value_name = "N", verbatim_doc_comment)]
+    #[arg(default_value_t = 1, hide_default_value = true, value_parser = clap::value_parser!(u8).range(1..=16))]
+    brokers: u8,
+
+    /// What is logged to standard error: error, warn, info, debug, trace or off
+    ///
+    /// Parts of Gimbal can be given their own level after a comma.
+    /// Default: info
+    /// Example: --log-level warn,gimbal::dev=debug
+    #[arg(long, value_name = "LEVEL", verbatim_doc_comment)]
+    #[arg(default_value = "info", hide_default_value = true)]
+    log_level: String,
+}
+
+const ABOUT: &str = "Try Gimbal with nothing installed: an in-memory cluster with the proxy in front";
+const LONG_ABOUT: &str = "\
+Try Gimbal with nothing installed: an in-memory cluster with the proxy in front
+
+Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to
+point a client at. They are an in-memory stand-in for RocketMQ, good for trying things out and for tests:
+nothing is written to disk, and every message is gone when the process ends. No config file and no
+GIMBAL_* variable is read.";
+
+const EXAMPLES: &str = "\
+Examples:
+  gimbal dev
+  gimbal dev --listen 127.0.0.1:19876 --brokers 2
+  gimbal dev --broker-only --listen 127.0.0.1:19876     then: gimbal run --nameserver 127.0.0.1:19876";
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // Checks the flags; the name server is filled in once it listens.
+    let loaded = sources(args).load()?;
+    start_logs(&loaded)?;
+    let runtime = build_runtime(loaded.config.workers)?;
+    let outcome = if args.broker_only {
+        runtime.block_on(serve_cluster(args, loaded))
+    } else {
+        runtime.block_on(serve(args, loaded))
+    };
+    runtime.shutdown_background();
+    outcome
+}
+
+fn sources(args: &Args) -> Sources {
+    let flag = |name, path, value: &str| Flag {
+        name,
+        path,
+        value: Value::String(value.to_owned()),
+    };
+    let flags = vec![
+        flag("gimbal dev", &["nameservers"], "127.0.0.1:1"),
+        flag("--listen", &["listener", "0", "bind"], &args.listen),
+        flag("--log-level", &["log", "level"], &args.log_level),
+        flag("gimbal dev", &["state_dir"], ""),
+        // What would be drained is gone with the process anyway.
+        flag("gimbal dev", &["drain", "deadline"], "1s"),
+    ];
+    Sources {
+        file: None,
+        variables: Vec::new(),
+        flags,
+    }
+}
+
+async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let cluster = start_cluster(free, args.brokers).await?;
+    loaded.config.nameservers = vec![cluster.nameserver().to_string()];
+    let proxy = Proxy::start(loaded.config).await?;
+    let addresses = proxy.addresses();
+    let address = addresses
+        .first()
+        .map(|(_, address)| dialled(*address))
+        .context("no listener")?;
+    print(&format!(
+        "Gimbal is running in front of an in-memory cluster ({}).\n\
+         This is a stand-in for RocketMQ, for trying things out: all data is gone when it stops.\n\
+         \n\
+         \x20 Point a client at   {address}\n\
+         \n\
+         \x20   Java   producer.setNamesrvAddr(\"{address}\");\n\
+         \x20   Go     producer.WithNameServer([]string{{\"{address}\"}})\n\
+         \x20   any    NAMESRV_ADDR={address}\n\
+         \n\
+         Ctrl-C stops it.\n",
+        count(&cluster),
+    ))?;
+    signals.stop().await;
+    let code = drain(proxy, &mut signals).await;
+    drop(cluster);
+    Ok(code)
+}
+
+async fn serve_cluster(args: &Args, loaded: Loaded) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new().context("cannot listen to signals")?;
+    let listen = loaded
+        .config
+        .listeners
+        .first()
+        .map(|l| l.bind)
+        .context("no listener")?;
+    let cluster = start_cluster(listen, args.brokers).await?;
+    let address = dialled(cluster.nameserver());
+    let brokers: Vec<String> = cluster.brokers().iter().map(ToString::to_string).collect();
+    print(&format!(
+        "An in-memory cluster is running ({}), without Gimbal in front.\n\
+         This is a stand-in for RocketMQ, for trying things out: all data is gone when it stops.\n\
+         \n\
+         \x20 Name server   {address}\n\
+         \x20 Brokers       {}\n\
+         \n\
+         \x20   gimbal run --nameserver {address}\n\
+         \n\
+         Ctrl-C stops it.\n",
+        count(&cluster),
+        brokers.join(", "),
+    ))?;
+    signals.stop().await;
+    drop(cluster);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start_cluster(nameserver: SocketAddr, brokers: u8) -> anyhow::Result<Cluster> {
+    let broker = SocketAddr::new(nameserver.ip(), 0);
+    let options = Options {
+        nameserver,
+        broker,
+        brokers: brokers.into(),
+    };
+    Cluster::start(options)
+        .await
+        .with_context(|| format!("cannot start the in-memory cluster with its name server on {nameserver}"))
+}
+
+fn count(cluster: &Cluster) -> String {
+    match cluster.brokers().len() {
+        1 => "one name server, one broker".to_owned(),
+        n => format!("one name server, {n} brokers"),
+    }
+}
+
+/// Where a client on this machine finds what listens on `bound`.
+fn dialled(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}

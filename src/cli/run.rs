@@ -1,0 +1,189 @@
+//! `gimbal run`: start the proxy, apply what is saved, wait for a signal, drain.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::runtime;
+
+use super::settings::Settings;
+use super::signals::{Signal, Signals};
+use crate::config::file::LogFormat;
+use crate::config::watch::Watch;
+use crate::config::{Loaded, Sources};
+use crate::proxy::Proxy;
+use crate::telemetry::{self, Format};
+
+/// Run the proxy in front of a cluster
+///
+/// Works with flags alone; everything can be set in a file too, and by environment variables. Flags override
+/// variables, variables override the file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+const EXAMPLES: &str = "\
+Environment:
+  Every setting of the file is a variable too: GIMBAL_ and its path in capitals, __ between levels.
+  With _FILE at its end, a variable names a file that holds the value.
+    GIMBAL_NAMESERVERS=10.0.0.1:9876               nameservers
+    GIMBAL_DRAIN__DELAY=5s                         delay, in [drain]
+    GIMBAL_LISTENER__0__ADVERTISE=mq.example.org   advertise, in the first [[listener]]
+    GIMBAL_NAMESERVERS_FILE=/run/secrets/ns        nameservers, read from that file
+  NAMESRV_ADDR is used when nothing else names a name server.
+
+Signals:
+  SIGHUP            read the configuration again; a bad one changes nothing
+  SIGTERM, SIGINT   drain and leave with exit code 0; a second one leaves at once
+
+Examples:
+  gimbal run --nameserver 10.0.0.1:9876
+  gimbal run --nameserver '10.0.0.1:9876;10.0.0.2:9876' --advertise mq.example.org
+  gimbal run -c gimbal.toml --log-format json";
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let sources = args.settings.sources();
+    let loaded = sources.load()?;
+    let logs = start_logs(&loaded)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = build_runtime(loaded.config.workers)?;
+    let outcome = runtime.block_on(
+        Service {
+            sources,
+            loaded,
+            logs,
+        }
+        .serve(),
+    );
+    // Whatever still runs was told to end and had its time, or a second signal took that time away.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The runtime that serves connections.
+pub(super) fn build_runtime(workers: usize) -> anyhow::Result<runtime::Runtime> {
+    let mut builder = runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).thread_name("gimbal").enable_all();
+    builder.build().context("cannot start worker threads")
+}
+
+/// Starts logging as `loaded` says.
+pub(super) fn start_logs(loaded: &Loaded) -> anyhow::Result<telemetry::Handle> {
+    let format = match loaded.log.format {
+        LogFormat::Human => Format::Human,
+        LogFormat::Json => Format::Json,
+    };
+    telemetry::start(&loaded.log.level, format)
+        .map_err(anyhow::Error::from_boxed)
+        .context("cannot start logging")
+}
+
+/// Drains `proxy`; a second signal ends that at once.
+pub(super) async fn drain(proxy: Proxy, signals: &mut Signals) -> ExitCode {
+    tokio::select! {
+        () = proxy.drain() => ExitCode::SUCCESS,
+        second = signals.stop() => {
+            tracing::warn!("second signal: leaving at once, sessions are cut");
+            second.exit_code()
+        }
+    }
+}
+
+/// Why the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// SIGHUP: whoever sent it wants to hear how it went, whatever changed.
+    Asked,
+    /// A file differs: worth a word only if a setting does.
+    Saved,
+}
+
+/// A running proxy and where its settings came from.
+struct Service {
+    sources: Sources,
+    loaded: Loaded,
+    logs: telemetry::Handle,
+}
+
+impl Service {
+    async fn serve(mut self) -> anyhow::Result<ExitCode> {
+        // Before the sockets: from the moment a client can connect, a signal means drain.
+        let mut signals = Signals::new().context("cannot listen to signals")?;
+        let proxy = Proxy::start(self.loaded.config.clone()).await?;
+        let addresses: Vec<String> = proxy
+            .addresses()
+            .iter()
+            .map(|(name, address)| format!("{name}={address}"))
+            .collect();
+        tracing::info!(
+            listeners = addresses.join(","),
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        let mut watch = Watch::new(self.loaded.files.clone());
+        let asked = loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Reload => self.reload(&proxy, Reason::Asked).await,
+                    stop => break stop,
+                },
+                () = watch.changed() => self.reload(&proxy, Reason::Saved).await,
+            }
+            let watched = watch.files().iter().map(|file| &file.path);
+            if !watched.eq(self.loaded.files.iter().map(|file| &file.path)) {
+                watch = Watch::new(self.loaded.files.clone());
+            }
+        };
+        let drain_for = self
+            .loaded
+            .config
+            .drain
+            .delay
+            .saturating_add(self.loaded.config.drain.deadline);
+        tracing::info!(signal = ?asked, at_most = ?drain_for, "draining");
+        Ok(drain(proxy, &mut signals).await)
+    }
+
+    /// All or nothing: with a single problem, everything stays as it is.
+    async fn reload(&mut self, proxy: &Proxy, reason: Reason) {
+        let sources = self.sources.clone();
+        let loaded = match tokio::task::spawn_blocking(move || sources.load()).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(problems)) => {
+                for problem in &problems.errors {
+                    tracing::warn!("not reloaded: {problem}");
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "not reloaded: reading the configuration failed");
+                return;
+            }
+        };
+        let changed = self.loaded.changes(&loaded);
+        if changed.is_empty() && reason == Reason::Saved {
+            return;
+        }
+        let mut restart = proxy.reload(loaded.config.clone());
+        if let Err(error) = self.logs.set_filter(&loaded.log.level) {
+            tracing::error!(%error, "log.level stays as it was");
+        }
+        if loaded.log.format != self.loaded.log.format {
+            restart.push("log.format".to_owned());
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        if restart.is_empty() {
+            tracing::info!(changed = changed.join(", "), "reloaded");
+        } else {
+            let needs_restart = restart.join(", ");
+            tracing::info!(changed = changed.join(", "), needs_restart, "reloaded");
+        }
+        self.loaded = loaded;
+    }
+}

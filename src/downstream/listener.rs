@@ -1,0 +1,313 @@
+//! Listeners: a bound address with its per-broker ports, and the loops that accept on them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use super::opening::{Opening, open};
+use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
+use crate::config::{Addressing, Listener as Settings};
+use crate::session::{self, Core, Door, Place, Session};
+use crate::socket::Inbox;
+use crate::worker::Workers;
+
+/// Connections the system holds while we are busy (as RocketMQ's servers).
+const BACKLOG: i32 = 1_024;
+/// Pause after a failed accept: out of descriptors, mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An address that cannot be bound.
+#[derive(Debug)]
+pub struct BindError {
+    listener: String,
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "listener {}: cannot listen on {}: {}",
+            self.listener, self.address, self.source
+        )
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// What every listener of a proxy uses.
+#[derive(Debug)]
+pub struct Shared {
+    /// What sessions share.
+    pub core: Arc<Core>,
+    /// Where ports are remembered.
+    pub ports: PortFile,
+    /// The threads that serve connections.
+    pub workers: Workers,
+    /// The runtime of the accept loops.
+    pub runtime: Handle,
+    /// Ends the accept loops.
+    pub stop: CancellationToken,
+    /// Every session.
+    pub sessions: TaskTracker,
+    /// One permit per client connection.
+    pub permits: Arc<Semaphore>,
+}
+
+/// One listener, its broker ports included.
+#[derive(Debug)]
+pub struct Listener {
+    shared: Arc<Shared>,
+    settings: ArcSwap<Settings>,
+    bound: SocketAddr,
+    ports: Mutex<Ports>,
+    /// For handing itself to the loops of ports opened later.
+    this: std::sync::Weak<Self>,
+}
+
+#[derive(Debug)]
+struct Ports {
+    book: PortBook,
+    open: BTreeMap<String, u16>,
+}
+
+impl Listener {
+    /// Binds the address and every broker port known so far, and starts accepting.
+    pub fn start(settings: Settings, shared: &Arc<Shared>) -> Result<Arc<Self>, BindError> {
+        let failed = |source| BindError {
+            listener: settings.name.clone(),
+            address: settings.bind,
+            source,
+        };
+        let socket = bind(settings.bind).map_err(failed)?;
+        let bound = socket.local_addr().map_err(failed)?;
+        let range = settings
+            .broker_ports
+            .unwrap_or_else(|| derived_range(bound.port()));
+        let book = PortBook::new(
+            range,
+            settings.brokers.clone(),
+            shared.ports.ports(&settings.name),
+        );
+        let known = book.all();
+        let listener = Arc::new_cyclic(|this| Self {
+            shared: Arc::clone(shared),
+            settings: ArcSwap::from_pointee(settings),
+            bound,
+            ports: Mutex::new(Ports {
+                book,
+                open: BTreeMap::new(),
+            }),
+            this: std::sync::Weak::clone(this),
+        });
+        listener.accept_on(socket, None);
+        listener.open_vip(bound.port(), None);
+        for broker in known.keys() {
+            if let Err(what) = listener.broker_port(broker) {
+                error!(
+                    broker,
+                    error = what,
+                    "the port of a broker cannot be opened; its clients will not reach it"
+                );
+            }
+        }
+        Ok(listener)
+    }
+
+    /// The bound address.
+    pub fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Replaces what can change while listening; the caller has kept what cannot.
+    pub fn apply(&self, settings: Settings) {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = settings
+            .broker_ports
+            .unwrap_or_else(|| derived_range(self.bound.port()));
+        let assigned = ports.book.assigned().clone();
+        ports.book = PortBook::new(range, settings.brokers.clone(), assigned);
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// Opens the port two below, for clients of the 4.4 age. Ports of the system's choice have no such neighbour, and a
+    /// neighbour that is taken costs old clients their sends, not everybody the listener.
+    fn open_vip(self: &Arc<Self>, port: u16, broker: Option<&Arc<str>>) {
+        let Some(low) = port
+            .checked_sub(VIP_GAP)
+            .filter(|_| self.settings.load().bind.port() != 0)
+        else {
+            return;
+        };
+        match bind(SocketAddr::new(self.bound.ip(), low)) {
+            Ok(socket) => self.accept_on(socket, broker.cloned()),
+            Err(error) => warn!(
+                port = low,
+                %error,
+                "cannot listen two below port {port}: clients older than 4.5.1 will not be able to send"
+            ),
+        }
+    }
+
+    fn accept_on(self: &Arc<Self>, socket: StdListener, broker: Option<Arc<str>>) {
+        let this = Arc::clone(self);
+        self.shared.runtime.spawn(async move {
+            match TcpListener::from_std(socket) {
+                Ok(listener) => this.accept(&listener, broker).await,
+                Err(error) => error!(%error, "a bound socket cannot be used"),
+            }
+        });
+    }
+
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, broker: Option<Arc<str>>) {
+        loop {
+            let next = async {
+                // Above the limit, clients wait in the system's backlog.
+                let permit = Arc::clone(&self.shared.permits).acquire_owned().await;
+                (permit, listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                next = next => next,
+            };
+            match accepted {
+                Ok((socket, peer)) => {
+                    if let Err(error) = self.serve(socket, peer, broker.clone(), permit) {
+                        debug!(%peer, %error, "a new connection failed at once");
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Hands a new connection to a worker.
+    fn serve<P: Send + 'static>(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        broker: Option<Arc<str>>,
+        permit: P,
+    ) -> std::io::Result<()> {
+        socket.set_nodelay(true)?;
+        let local = socket.local_addr()?.ip().to_canonical();
+        let socket = socket.into_std()?;
+        let place = Place {
+            door: Arc::<Self>::clone(self),
+            broker,
+            local,
+        };
+        let core = Arc::clone(&self.shared.core);
+        let work = async move {
+            // The permit lives as long as the connection.
+            let _permit = permit;
+            match TcpStream::from_std(socket) {
+                Ok(socket) => begin(core, place, socket, peer).await,
+                Err(error) => debug!(%peer, %error, "a new connection failed at once"),
+            }
+        };
+        self.shared.sessions.spawn_on(work, self.shared.workers.next());
+        Ok(())
+    }
+}
+
+/// Looks at the first bytes and serves what they announce.
+async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) {
+    let config = core.config.load_full();
+    match open(&socket, config.timeouts.opening).await {
+        Ok(Opening::Remoting(bytes)) => {
+            let inbox = Inbox::with_bytes(config.limits.frame, bytes);
+            session::run(Session::new(core, place, socket, peer), inbox).await;
+        }
+        Ok(Opening::Foreign(first)) => {
+            debug!(%peer, first, "closed: neither remoting nor anything else spoken here");
+        }
+        Ok(Opening::Silent) => debug!(%peer, "closed: no first byte"),
+        Err(error) => debug!(%peer, %error, "closed before its first byte"),
+    }
+}
+
+impl Door for Listener {
+    fn addressing(&self) -> Addressing {
+        self.settings.load().addressing
+    }
+
+    fn shared_port(&self) -> u16 {
+        self.bound.port()
+    }
+
+    fn advertised_host(&self) -> Option<String> {
+        self.settings.load().advertise.clone()
+    }
+
+    fn rewrites_store_hosts(&self) -> bool {
+        self.settings.load().rewrite_store_host
+    }
+
+    fn broker_port(&self, broker: &str) -> Result<u16, String> {
+        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(port) = ports.open.get(broker) {
+            return Ok(*port);
+        }
+        let this = self.this.upgrade().ok_or("the listener is closed")?;
+        let name: Arc<str> = broker.into();
+        let at = |port| SocketAddr::new(self.bound.ip(), port);
+        let port = if let Some(port) = ports.book.port(broker) {
+            let socket = bind(at(port)).map_err(|error| {
+                format!("port {port} stands for broker {broker} but cannot be listened on: {error}")
+            })?;
+            this.accept_on(socket, Some(Arc::clone(&name)));
+            this.open_vip(port, Some(&name));
+            port
+        } else {
+            let both = |port: u16| {
+                let low = port.checked_sub(VIP_GAP)?;
+                Some([bind(at(port)).ok()?, bind(at(low)).ok()?])
+            };
+            let (port, sockets) = ports.book.assign(broker, both).map_err(|full| full.to_string())?;
+            for socket in sockets {
+                this.accept_on(socket, Some(Arc::clone(&name)));
+            }
+            let settings = self.settings.load();
+            if let Err(error) = self.shared.ports.store(&settings.name, ports.book.assigned()) {
+                warn!(%error, broker, port, "the port of a broker cannot be remembered; it may change at a restart");
+            }
+            port
+        };
+        ports.open.insert(broker.to_owned(), port);
+        Ok(port)
+    }
+}
+
+/// Binds a listening socket. IPv6 wildcards take IPv4 clients too.
+fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    SockRef::from(&socket).set_reuse_address(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}

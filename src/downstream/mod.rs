@@ -1,0 +1,10 @@
+//! The side of clients: bound addresses, per-broker ports, and the first bytes of a connection.
+//!
+//! Once the first bytes have shown what a connection is, a [`crate::session`] serves it.
+
+mod listener;
+mod opening;
+mod ports;
+
+pub use listener::{BindError, Listener, Shared};
+pub use ports::PortFile;

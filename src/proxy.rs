@@ -1,0 +1,196 @@
+//! The wiring: a checked configuration becomes listeners, workers and a directory; one generation follows another.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::downstream::{BindError, Listener, PortFile, Shared};
+use crate::route::{Directory, Transactions};
+use crate::session::Core;
+use crate::upstream::NameServers;
+use crate::worker::Workers;
+
+/// Why a proxy cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be bound.
+    Bind(BindError),
+    /// The file of broker ports cannot be used.
+    Ports(anyhow::Error),
+    /// The system gives no threads.
+    Workers(std::io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Ports(error) => write!(f, "{error:#}"),
+            Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running proxy. Dropping it closes every connection at once; [`Proxy::drain`] leaves in order.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    listeners: Vec<Arc<Listener>>,
+    drain: watch::Sender<Option<Instant>>,
+    refresher: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Binds every listener and starts serving, on worker threads and on the runtime this is called in.
+    #[expect(
+        clippy::unused_async,
+        reason = "what must be awaited before serving will be added behind this name"
+    )]
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let runtime = Handle::current();
+        let ports = PortFile::open(config.state_dir.clone()).map_err(StartError::Ports)?;
+        let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
+        let nameservers = NameServers::new(config.nameservers.clone());
+        let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
+        let (drain, drain_seen) = watch::channel(None);
+        let settings = config.listeners.clone();
+        let permits = Arc::new(Semaphore::new(
+            config.limits.connections.min(Semaphore::MAX_PERMITS),
+        ));
+        let core = Arc::new(Core {
+            config: ArcSwap::from_pointee(config),
+            directory: Arc::clone(&directory),
+            transactions: Transactions::default(),
+            drain: drain_seen,
+        });
+        let shared = Arc::new(Shared {
+            core,
+            ports,
+            workers,
+            runtime: runtime.clone(),
+            stop: CancellationToken::new(),
+            sessions: TaskTracker::new(),
+            permits,
+        });
+        let mut proxy = Self {
+            shared,
+            listeners: Vec::new(),
+            drain,
+            refresher: runtime.spawn(directory.keep_fresh()),
+        };
+        for listener in settings {
+            let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Bind)?;
+            proxy.listeners.push(listener);
+        }
+        Ok(proxy)
+    }
+
+    /// The bound address of every listener, by name.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.listeners
+            .iter()
+            .map(|listener| (listener.settings().name.clone(), listener.bound()))
+            .collect()
+    }
+
+    /// Client connections now.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.len()
+    }
+
+    /// Puts a new configuration in force, all of it but what it returns: settings that need a restart and keep their
+    /// old value until then.
+    pub fn reload(&self, mut config: Config) -> Vec<String> {
+        let old = self.shared.core.config.load_full();
+        let mut restart = Vec::new();
+        let mut kept = Vec::new();
+        for listener in &self.listeners {
+            let before = listener.settings();
+            let Some(at) = config.listeners.iter().position(|new| new.name == before.name) else {
+                restart.push(format!("listener.{} (removed)", before.name));
+                kept.push((*before).clone());
+                continue;
+            };
+            let mut after = config.listeners.remove(at);
+            if after.bind != before.bind {
+                restart.push(format!("listener.{}.bind", before.name));
+                after.bind = before.bind;
+            }
+            listener.apply(after.clone());
+            kept.push(after);
+        }
+        restart.extend(
+            config
+                .listeners
+                .iter()
+                .map(|new| format!("listener.{} (new)", new.name)),
+        );
+        config.listeners = kept;
+        keep(&mut config.workers, &old.workers, "workers", &mut restart);
+        keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
+        keep(
+            &mut config.limits.connections,
+            &old.limits.connections,
+            "limits.connections",
+            &mut restart,
+        );
+        self.shared
+            .core
+            .directory
+            .set_nameservers(config.nameservers.clone());
+        self.shared.core.config.store(Arc::new(config));
+        restart
+    }
+
+    /// Leaves in order: accepts for `drain.delay` more, then lets every session finish until `drain.deadline`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what is left at once.
+    pub async fn drain(self) {
+        let settings = self.shared.core.config.load().drain.clone();
+        if !settings.delay.is_zero() {
+            tokio::time::sleep(settings.delay).await;
+        }
+        self.shared.stop.cancel();
+        let deadline = Instant::now() + settings.deadline;
+        info!(
+            sessions = self.sessions(),
+            "no longer accepting; letting sessions finish"
+        );
+        self.drain.send_replace(Some(deadline));
+        self.shared.sessions.close();
+        if timeout_at(deadline, self.shared.sessions.wait()).await.is_err() {
+            warn!(
+                sessions = self.sessions(),
+                "closing sessions that did not finish in time"
+            );
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        self.refresher.abort();
+    }
+}
+
+/// Keeps a setting that only a restart can change.
+fn keep<T: Clone + PartialEq>(new: &mut T, old: &T, name: &str, restart: &mut Vec<String>) {
+    if new != old {
+        restart.push(name.to_owned());
+        new.clone_from(old);
+    }
+}

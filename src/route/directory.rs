@@ -1,0 +1,408 @@
+//! What the name servers know, as far as this proxy has asked: topic routes, and broker addresses by name.
+//!
+//! One lookup at a time per question: who asks while it runs waits for the same answer. All lookups run on the runtime
+//! that made the directory, so they outlive the session that asked first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::protocol::body::{BrokerData, ClusterInfo, TopicRoute};
+use crate::protocol::request as rq;
+use crate::protocol::{Command, response};
+use crate::upstream::{NameServerError, NameServers};
+
+/// Topic routes kept; above it, those not asked for longest are dropped. A route is some hundred bytes.
+const ROUTES_KEPT: usize = 20_000;
+/// A route older than this is asked for again before it decides anything.
+const ROUTE_AGE: Duration = Duration::from_secs(20);
+/// How often the table of brokers is asked for while anybody uses it, so that a new master is found soon.
+const TABLE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where a broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerAddress {
+    /// `host:port`.
+    pub address: String,
+    /// Whether this is the master (id 0); a slave stands in for reading only.
+    pub is_master: bool,
+}
+
+/// One answer of a name server to a route question.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    /// The answer as it came.
+    pub answer: Command,
+    /// The route in it, when there is one.
+    pub route: Option<Arc<TopicRoute>>,
+}
+
+/// Why something is not known.
+#[derive(Debug, Clone)]
+pub enum LookupError {
+    /// No name server answered.
+    NameServers(NameServerError),
+    /// They answered, and do not know it.
+    Unknown,
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameServers(error) => error.fmt(f),
+            Self::Unknown => f.write_str("no name server knows it"),
+        }
+    }
+}
+
+impl std::error::Error for LookupError {}
+
+/// What identifies a route question: the topic and every other field that changes the answer.
+type Question = Vec<(String, String)>;
+type Answer = Result<Lookup, LookupError>;
+type Flight = watch::Receiver<Option<Answer>>;
+
+/// The shared table. All methods are quick; the `async` ones wait for name servers, a few seconds at most.
+#[derive(Debug)]
+pub struct Directory {
+    nameservers: NameServers,
+    runtime: Handle,
+    table: Mutex<Table>,
+    flights: Mutex<HashMap<Question, Flight>>,
+    /// Counts changes of broker addresses, so that sessions notice with one load.
+    generation: AtomicU64,
+    /// The lowest version any broker answered a heartbeat with; 0 when none has.
+    broker_version: AtomicI32,
+    table_wanted: AtomicBool,
+    unreachable: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    routes: HashMap<String, (Arc<TopicRoute>, Instant)>,
+    brokers: HashMap<String, BrokerData>,
+}
+
+impl Directory {
+    /// An empty directory that asks these name servers; lookups run on `runtime`.
+    pub fn new(nameservers: NameServers, runtime: Handle) -> Self {
+        Self {
+            nameservers,
+            runtime,
+            table: Mutex::default(),
+            flights: Mutex::default(),
+            generation: AtomicU64::new(1),
+            broker_version: AtomicI32::new(0),
+            table_wanted: AtomicBool::new(false),
+            unreachable: AtomicBool::new(false),
+        }
+    }
+
+    /// Replaces the name servers' addresses.
+    pub fn set_nameservers(&self, addresses: Vec<String>) {
+        self.nameservers.set_addresses(addresses);
+    }
+
+    /// Changes whenever the address of any broker does.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Where the broker of this name is, as far as known.
+    pub fn address(&self, broker: &str) -> Option<BrokerAddress> {
+        self.table_wanted.store(true, Ordering::Relaxed);
+        self.table().brokers.get(broker).and_then(preferred)
+    }
+
+    /// Whether the broker of this name is known, reachable or not.
+    pub fn knows(&self, broker: &str) -> bool {
+        self.table().brokers.contains_key(broker)
+    }
+
+    /// The names of all brokers known.
+    pub fn brokers(&self) -> Vec<String> {
+        self.table().brokers.keys().cloned().collect()
+    }
+
+    /// Where the broker of this name is, asking the name servers when it is not known.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the lookup running for others.
+    pub async fn resolve(self: &Arc<Self>, broker: &str) -> Result<BrokerAddress, LookupError> {
+        if let Some(address) = self.address(broker) {
+            return Ok(address);
+        }
+        // Every broker registers a topic of its own name, unless it was told not to.
+        if let Err(error @ LookupError::NameServers(_)) = self.topic(broker, Duration::ZERO).await {
+            return Err(error);
+        }
+        match self.address(broker) {
+            Some(address) => Ok(address),
+            None => {
+                self.refresh_table().await?;
+                self.address(broker).ok_or(LookupError::Unknown)
+            }
+        }
+    }
+
+    /// The broker could not be reached: asks where it is now, in the background.
+    pub fn suspect(self: &Arc<Self>, broker: &str) {
+        let (this, broker) = (Arc::clone(self), broker.to_owned());
+        self.runtime.spawn(async move {
+            // A failed lookup leaves the table as it is; the next command asks again.
+            drop(this.refresh_table().await);
+            drop(this.topic(&broker, Duration::ZERO).await);
+        });
+    }
+
+    /// The route of a topic if it is known and not old.
+    pub fn cached(&self, topic: &str) -> Option<Arc<TopicRoute>> {
+        let table = self.table();
+        let (route, asked) = table.routes.get(topic)?;
+        (asked.elapsed() < ROUTE_AGE).then(|| Arc::clone(route))
+    }
+
+    /// The route of a topic as last heard, however old.
+    pub fn known(&self, topic: &str) -> Option<Arc<TopicRoute>> {
+        self.table().routes.get(topic).map(|(route, _)| Arc::clone(route))
+    }
+
+    /// The route of a topic, asked for when it is older than `age` or not known.
+    pub async fn topic(self: &Arc<Self>, topic: &str, age: Duration) -> Result<Arc<TopicRoute>, LookupError> {
+        let known = {
+            let table = self.table();
+            table
+                .routes
+                .get(topic)
+                .filter(|(_, asked)| asked.elapsed() < age)
+                .map(|(route, _)| Arc::clone(route))
+        };
+        if let Some(route) = known {
+            return Ok(route);
+        }
+        let question = vec![("topic".to_owned(), topic.to_owned())];
+        self.lookup(question).await?.route.ok_or(LookupError::Unknown)
+    }
+
+    /// The route of a topic for deciding where something goes; see [`Directory::cached`].
+    pub async fn recent_topic(self: &Arc<Self>, topic: &str) -> Result<Arc<TopicRoute>, LookupError> {
+        self.topic(topic, ROUTE_AGE).await
+    }
+
+    /// Asks a route question with these fields. When no name server answers, the last known route serves.
+    pub async fn lookup(self: &Arc<Self>, question: Question) -> Result<Lookup, LookupError> {
+        let mut flight = self.board(question);
+        let landed = flight
+            .wait_for(Option::is_some)
+            .await
+            .map(|answer| answer.clone());
+        landed.ok().flatten().unwrap_or(Err(LookupError::Unknown))
+    }
+
+    /// Sends a request to one name server, or to every one.
+    pub async fn ask(self: &Arc<Self>, command: Command, every: bool) -> Result<Command, LookupError> {
+        let this = Arc::clone(self);
+        let asked = self.runtime.spawn(async move {
+            match every {
+                true => this.nameservers.call_every(&command).await,
+                false => this.nameservers.call(&command).await,
+            }
+        });
+        asked
+            .await
+            .map_err(|_cancelled| LookupError::Unknown)?
+            .map_err(LookupError::NameServers)
+    }
+
+    /// The table of all brokers; also kept for [`Directory::address`].
+    pub async fn cluster(self: &Arc<Self>) -> Result<(Command, ClusterInfo), LookupError> {
+        let mut request = Command::request(rq::GET_BROKER_CLUSTER_INFO, 0);
+        request.ext = Some(Vec::new());
+        let answer = self.ask(request, false).await?;
+        let cluster = ClusterInfo::decode(&answer.body).map_err(|_body| LookupError::Unknown)?;
+        self.learn_table(cluster.brokers());
+        Ok((answer, cluster))
+    }
+
+    async fn refresh_table(self: &Arc<Self>) -> Result<(), LookupError> {
+        self.cluster().await.map(|_| ())
+    }
+
+    /// Keeps the table of brokers fresh while it is used. Runs until dropped.
+    pub async fn keep_fresh(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(TABLE_INTERVAL).await;
+            if self.table_wanted.swap(false, Ordering::Relaxed) {
+                let outcome = self.refresh_table().await;
+                self.report(outcome.as_ref().err());
+            }
+        }
+    }
+
+    /// Says once when the name servers go and once when they are back.
+    fn report(&self, error: Option<&LookupError>) {
+        match error {
+            Some(LookupError::NameServers(error)) => {
+                if !self.unreachable.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "name servers do not answer; going on with what is known");
+                }
+            }
+            _ => {
+                if self.unreachable.swap(false, Ordering::Relaxed) {
+                    info!("name servers answer again");
+                }
+            }
+        }
+    }
+
+    /// The lowest version of any broker seen, for heartbeats that no broker is asked about; 0 when none was seen.
+    pub fn broker_version(&self) -> i32 {
+        self.broker_version.load(Ordering::Relaxed)
+    }
+
+    /// A broker answered a heartbeat with this version.
+    pub fn saw_broker_version(&self, version: i32) {
+        self.broker_version.store(version, Ordering::Relaxed);
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the lookup of this question, starting it when nobody has.
+    fn board(self: &Arc<Self>, question: Question) -> Flight {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&question) {
+            return flight.clone();
+        }
+        let (sender, flight) = watch::channel(None);
+        flights.insert(question.clone(), flight.clone());
+        let this = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let answer = this.fly(&question).await;
+            this.flights
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&question);
+            sender.send_replace(Some(answer));
+        });
+        flight
+    }
+
+    async fn fly(&self, question: &Question) -> Answer {
+        let topic = question
+            .iter()
+            .find(|(name, _)| name == "topic")
+            .map_or("", |(_, topic)| topic);
+        let mut request = Command::request(rq::GET_ROUTEINFO_BY_TOPIC, 0);
+        for (name, value) in question {
+            request.set_field(name, value.as_str());
+        }
+        request.set_field("acceptStandardJsonOnly", "true");
+        let outcome = self
+            .nameservers
+            .call(&request)
+            .await
+            .map_err(LookupError::NameServers);
+        self.report(outcome.as_ref().err());
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(error) => return self.last_known(topic).ok_or(error),
+        };
+        if answer.code != response::SUCCESS {
+            self.table().routes.remove(topic);
+            return Ok(Lookup { answer, route: None });
+        }
+        let route = TopicRoute::decode(&answer.body).map_err(|_body| LookupError::Unknown)?;
+        let route = Arc::new(route);
+        // A question with more fields than the topic may have thinned the route: good for its asker only.
+        if question.len() == 1 {
+            self.learn(topic, &route);
+        }
+        Ok(Lookup {
+            answer,
+            route: Some(route),
+        })
+    }
+
+    fn last_known(&self, topic: &str) -> Option<Lookup> {
+        let (route, _) = self.table().routes.get(topic)?.clone();
+        let mut answer = Command::request(response::SUCCESS, 0);
+        answer.flag = crate::protocol::FLAG_RESPONSE;
+        Some(Lookup {
+            answer,
+            route: Some(route),
+        })
+    }
+
+    fn learn(&self, topic: &str, route: &Arc<TopicRoute>) {
+        let mut table = self.table();
+        if table.routes.len() >= ROUTES_KEPT
+            && let Some(oldest) = table
+                .routes
+                .iter()
+                .min_by_key(|(_, (_, asked))| *asked)
+                .map(|(name, _)| name.clone())
+        {
+            table.routes.remove(&oldest);
+        }
+        table
+            .routes
+            .insert(topic.to_owned(), (Arc::clone(route), Instant::now()));
+        let changed = route
+            .brokers()
+            .into_iter()
+            .fold(false, |changed, broker| table.take(broker) | changed);
+        self.settle(table, changed);
+    }
+
+    fn learn_table(&self, brokers: Vec<BrokerData>) {
+        let mut table = self.table();
+        // A broker that no name server lists any more keeps its name, without an address.
+        let listed: BTreeMap<&str, ()> = brokers.iter().map(|broker| (broker.name.as_str(), ())).collect();
+        let mut changed = false;
+        for (name, broker) in &mut table.brokers {
+            if !listed.contains_key(name.as_str()) && !broker.addresses.is_empty() {
+                broker.addresses.clear();
+                changed = true;
+            }
+        }
+        drop(listed);
+        changed = brokers
+            .into_iter()
+            .fold(changed, |changed, broker| table.take(broker) | changed);
+        self.settle(table, changed);
+    }
+
+    fn settle(&self, table: MutexGuard<'_, Table>, changed: bool) {
+        drop(table);
+        if changed {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Table {
+    /// Takes over what is known of a broker; whether its preferred address changed.
+    fn take(&mut self, broker: BrokerData) -> bool {
+        let now = preferred(&broker);
+        let before = self.brokers.insert(broker.name.clone(), broker);
+        before.as_ref().and_then(preferred) != now
+    }
+}
+
+/// The master, else the slave with the lowest id.
+fn preferred(broker: &BrokerData) -> Option<BrokerAddress> {
+    let (id, address) = broker.addresses.first_key_value()?;
+    Some(BrokerAddress {
+        address: address.clone(),
+        is_master: *id == 0,
+    })
+}

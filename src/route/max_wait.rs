@@ -1,0 +1,50 @@
+//! How long a command may wait for its broker, so that the client is answered before it gives up.
+//!
+//! A synchronous call that times out makes a Java client close its only connection, so every limit here is below the
+//! client's own (`NettyRemotingClient`, `MQClientAPIImpl`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::protocol::request as rq;
+use crate::protocol::{Code, Fields};
+
+/// No long poll is held longer than this: Java and Go clients give up at 30 s.
+const LONG_POLL_CAP: Duration = Duration::from_secs(28);
+/// `sysFlag` of a pull: the broker may hold it.
+const PULL_SUSPEND: i32 = 2;
+
+/// The limit for a request; `overrides` are the operator's.
+pub fn max_wait(code: Code, fields: &Fields<'_>, overrides: &BTreeMap<Code, Duration>) -> Duration {
+    if !overrides.is_empty()
+        && let Some(limit) = overrides.get(&code)
+    {
+        return *limit;
+    }
+    let millis = Duration::from_millis;
+    match code {
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE => {
+            if fields.int::<i32>("sysFlag").unwrap_or_default() & PULL_SUSPEND == 0 {
+                return millis(9_000);
+            }
+            let suspend = millis(fields.int("suspendTimeoutMillis").unwrap_or_default());
+            suspend.saturating_add(millis(10_000)).min(LONG_POLL_CAP)
+        }
+        rq::POP_MESSAGE | rq::NOTIFICATION => {
+            let poll = millis(fields.int("pollTime").unwrap_or_default());
+            poll.saturating_add(millis(1_000))
+                .clamp(millis(2_500), LONG_POLL_CAP)
+        }
+        rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => millis(800),
+        rq::QUERY_MESSAGE => millis(15_000),
+        rq::UPDATE_CONSUMER_OFFSET | rq::CONSUMER_SEND_MSG_BACK | rq::VIEW_MESSAGE_BY_ID => millis(4_500),
+        code if is_messaging(code) => millis(2_500),
+        // Tools wait 5 s and more, and for answers that clients must be asked for 10 s.
+        _ => millis(10_000),
+    }
+}
+
+/// Whether the code is one that ordinary clients send, as opposed to tools.
+fn is_messaging(code: Code) -> bool {
+    code == rq::SEND_REPLY_MESSAGE || code == rq::SEND_REPLY_MESSAGE_V2 || super::permit::is_messaging(code)
+}

@@ -1,0 +1,242 @@
+//! From a request to the kind of place it belongs to: names only, no addresses and no waiting.
+
+use crate::protocol::body::{AckBatch, ClientConfig};
+use crate::protocol::request as rq;
+use crate::protocol::{Code, Fields};
+
+use super::permit::{is_nameserver_change, is_nameserver_code};
+
+/// Prefix of the pseudo broker names of static topics (`MixAll.LOGICAL_QUEUE_MOCK_BROKER_PREFIX`).
+const MOCK_PREFIX: &str = "__syslo__";
+/// Which token of a POP handle is the broker name (`ExtraInfoUtil.getBrokerName`).
+const HANDLE_BROKER: usize = 5;
+
+/// Where a request belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// `GET_ROUTEINFO_BY_TOPIC`: answered from a name server, rewritten for this client.
+    TopicRoute,
+    /// `GET_BROKER_CLUSTER_INFO`: answered from a name server, rewritten.
+    ClusterInfo,
+    /// A name server, as it is.
+    NameServer {
+        /// Whether all of them must hear it.
+        every: bool,
+    },
+    /// Every broker this client talks to.
+    Heartbeat,
+    /// Every broker this client is registered at.
+    Unregister,
+    /// The broker of this name.
+    Broker(String),
+    /// The owner of a static topic's queue.
+    StaticQueue {
+        /// The pseudo broker name in the request.
+        mock: String,
+        /// The topic.
+        topic: String,
+        /// The logical queue.
+        queue: i64,
+    },
+    /// The broker of this session's port; on a shared address, the only broker of the topic, else nobody.
+    Unnamed {
+        /// The topic, when the request has one.
+        topic: Option<String>,
+    },
+    /// As [`Plan::Unnamed`], but on a shared address any broker that takes writes for this queue will do.
+    Send {
+        /// The topic.
+        topic: String,
+        /// The template topic of auto-creation.
+        template: Option<String>,
+        /// The queue, negative for any.
+        queue: i64,
+    },
+    /// Any broker of the topic.
+    AnyOfTopic(String),
+    /// A broker at which the group's members are registered.
+    Registration {
+        /// The consumer group.
+        group: String,
+    },
+    /// All brokers of the topic, their answers merged.
+    Query {
+        /// The topic.
+        topic: String,
+    },
+    /// The brokers named in the body, one part each.
+    Queues,
+    /// The broker that holds the half message.
+    Transaction,
+}
+
+/// Plans a request from its code, ext fields and body.
+pub fn plan(code: Code, fields: &Fields<'_>, body: &[u8]) -> Plan {
+    match code {
+        rq::GET_ROUTEINFO_BY_TOPIC => Plan::TopicRoute,
+        rq::GET_BROKER_CLUSTER_INFO => Plan::ClusterInfo,
+        rq::HEART_BEAT => Plan::Heartbeat,
+        rq::UNREGISTER_CLIENT => Plan::Unregister,
+        rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => Plan::Queues,
+        code if is_nameserver_code(code) => Plan::NameServer {
+            every: is_nameserver_change(code),
+        },
+        _ => named(code, fields, body).unwrap_or_else(|| unnamed(code, fields, body)),
+    }
+}
+
+/// The broker that the request itself names.
+fn named(code: Code, fields: &Fields<'_>, body: &[u8]) -> Option<Plan> {
+    let name = match code {
+        rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => {
+            fields.first_of(&["n", "bname"])?
+        }
+        rq::BATCH_ACK_MESSAGE => AckBatch::decode(body).ok()?.broker_name.into(),
+        // `brokerName` is what tools and brokers put into a direct consumption.
+        rq::CONSUME_MESSAGE_DIRECTLY => fields.first_of(&["bname", "brokerName"])?,
+        _ => fields.find("bname")?,
+    };
+    if name.is_empty() {
+        return None;
+    }
+    if name.starts_with(MOCK_PREFIX) {
+        let topic = fields.first_of(&["topic", "b"])?.into_owned();
+        let queue = fields.first_of(&["queueId", "e"])?.trim().parse().ok()?;
+        return Some(Plan::StaticQueue {
+            mock: name.into_owned(),
+            topic,
+            queue,
+        });
+    }
+    Some(Plan::Broker(name.into_owned()))
+}
+
+fn unnamed(code: Code, fields: &Fields<'_>, body: &[u8]) -> Plan {
+    let text = |name| fields.find(name).map(std::borrow::Cow::into_owned);
+    match code {
+        rq::SEND_MESSAGE | rq::SEND_REPLY_MESSAGE => Plan::Send {
+            topic: text("topic").unwrap_or_default(),
+            template: text("defaultTopic"),
+            queue: fields.int("queueId").unwrap_or(-1),
+        },
+        rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => Plan::Send {
+            topic: text("b").unwrap_or_default(),
+            template: text("c"),
+            queue: fields.int("e").unwrap_or(-1),
+        },
+        rq::END_TRANSACTION => Plan::Transaction,
+        rq::ACK_MESSAGE | rq::CHANGE_MESSAGE_INVISIBLETIME => match handle_broker(fields) {
+            Some(broker) => Plan::Broker(broker),
+            None => Plan::Unnamed { topic: text("topic") },
+        },
+        rq::QUERY_MESSAGE => Plan::Query {
+            topic: text("topic").unwrap_or_default(),
+        },
+        rq::GET_CONSUMER_LIST_BY_GROUP => Plan::Registration {
+            group: text("consumerGroup").unwrap_or_default(),
+        },
+        rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => {
+            Plan::AnyOfTopic(ClientConfig::decode(body).unwrap_or_default().topic().to_owned())
+        }
+        // Without a name this is the fault detector's probe: any broker of the topic shows that it lives.
+        rq::GET_MAX_OFFSET => Plan::AnyOfTopic(text("topic").unwrap_or_default()),
+        _ => Plan::Unnamed { topic: text("topic") },
+    }
+}
+
+/// The broker named in the POP handle of an ack.
+fn handle_broker(fields: &Fields<'_>) -> Option<String> {
+    let handle = fields.find("extraInfo")?;
+    handle
+        .split(' ')
+        .nth(HANDLE_BROKER)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Command, Head};
+
+    fn planned(code: Code, fields: &[(&str, &str)], body: &'static str) -> Plan {
+        let mut command = Command::request(code, 1).with_body(body);
+        for (name, value) in fields {
+            command.set_field(name, *value);
+        }
+        let frame = command.encode().unwrap();
+        plan(code, &Head::scan(&frame).unwrap().fields(&frame), frame.body())
+    }
+
+    #[test]
+    fn the_name_is_found_where_each_code_keeps_it() {
+        let a = Plan::Broker("a".to_owned());
+        assert_eq!(planned(rq::SEND_MESSAGE_V2, &[("b", "T"), ("n", "a")], ""), a);
+        assert_eq!(
+            planned(rq::SEND_MESSAGE, &[("topic", "T"), ("bname", "a")], ""),
+            a
+        );
+        assert_eq!(planned(rq::PULL_MESSAGE, &[("bname", "a")], ""), a);
+        assert_eq!(
+            planned(rq::BATCH_ACK_MESSAGE, &[], r#"{"brokerName":"a","acks":[]}"#),
+            a
+        );
+        assert_eq!(
+            planned(rq::ACK_MESSAGE, &[("extraInfo", "1 2 3 4 0 a 0 7")], ""),
+            a
+        );
+    }
+
+    #[test]
+    fn an_empty_name_is_no_name() {
+        assert_eq!(
+            planned(rq::END_TRANSACTION, &[("bname", "")], ""),
+            Plan::Transaction
+        );
+        assert_eq!(
+            planned(
+                rq::SEND_MESSAGE_V2,
+                &[("b", "T"), ("c", "TBW102"), ("e", "3")],
+                ""
+            ),
+            Plan::Send {
+                topic: "T".to_owned(),
+                template: Some("TBW102".to_owned()),
+                queue: 3
+            }
+        );
+        assert_eq!(
+            planned(rq::PULL_MESSAGE, &[("topic", "T")], ""),
+            Plan::Unnamed {
+                topic: Some("T".to_owned())
+            }
+        );
+    }
+
+    #[test]
+    fn a_pseudo_broker_becomes_a_static_queue() {
+        let fields = [("bname", "__syslo__global__"), ("topic", "T"), ("queueId", "5")];
+        let expected = Plan::StaticQueue {
+            mock: "__syslo__global__".to_owned(),
+            topic: "T".to_owned(),
+            queue: 5,
+        };
+        assert_eq!(planned(rq::PULL_MESSAGE, &fields, ""), expected);
+    }
+
+    #[test]
+    fn topics_inside_bodies_are_found() {
+        assert_eq!(
+            planned(
+                rq::CHECK_CLIENT_CONFIG,
+                &[],
+                r#"{"group":"g","subscriptionData":{"topic":"T"}}"#
+            ),
+            Plan::AnyOfTopic("T".to_owned())
+        );
+        assert_eq!(
+            planned(rq::QUERY_ASSIGNMENT, &[], r#"{"topic":"T"}"#),
+            Plan::AnyOfTopic("T".to_owned())
+        );
+    }
+}

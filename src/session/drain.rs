@@ -1,0 +1,119 @@
+//! Leaving without losing anything: parked pulls are answered, the rest is finished, then the connection closes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::request::is_pull;
+use super::{Session, State};
+use crate::protocol::request as rq;
+use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Language, response};
+use crate::upstream::{Pending, Phase};
+
+/// Clients beat every 30 s; just before that is the best moment to lose their connection.
+const JUST_BEFORE_BEAT: Duration = Duration::from_millis(28_500);
+/// Java clients from this version on beat as soon as they have a new connection (`V5_2_0`).
+const BEATS_ON_CONNECT_SINCE: i32 = 453;
+/// Java clients above this version follow `GO_AWAY` (`V5_3_1`).
+const GO_AWAY_ABOVE: i32 = 475;
+
+impl Session {
+    /// The proxy leaves; this session has until `deadline`.
+    pub(super) fn begin_drain(self: &Arc<Self>, deadline: Instant) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let leave_at = leave_at(&state, now).min(deadline);
+        state.due_by(leave_at);
+        state.leave_at = Some((leave_at, deadline));
+        if leave_at <= now {
+            self.leave(&mut state);
+        }
+        self.flush_client(&mut state);
+    }
+
+    /// The moment has come, or the time is over.
+    pub(super) fn expire_drain(&self, state: &mut State, now: Instant) {
+        let Some((leave_at, deadline)) = state.leave_at else {
+            return;
+        };
+        if leave_at <= now {
+            self.leave(state);
+        }
+        state.due_by(if state.draining {
+            deadline.max(now)
+        } else {
+            leave_at
+        });
+    }
+
+    /// Whether nothing keeps this session any more.
+    pub(super) fn drained(&self, state: &State, now: Instant) -> bool {
+        let Some((_, deadline)) = state.leave_at else {
+            return false;
+        };
+        state.draining && (deadline <= now || (!state.is_busy() && state.client.is_empty()))
+    }
+
+    /// Whether this request may be told to go away: only where the operator says that another instance takes this
+    /// address already, and only clients that know what it means.
+    pub(super) fn may_go_away(&self, head: &Head) -> bool {
+        self.core.config.load().drain.go_away
+            && head.language == Language::JAVA
+            && head.version > GO_AWAY_ABOVE
+    }
+
+    /// Answers parked pulls with nothing new, so that their clients ask again elsewhere. A parked pop may take
+    /// messages any moment and is let run.
+    fn leave(&self, state: &mut State) {
+        state.draining = true;
+        let ids: Vec<u32> = state.links.keys().copied().collect();
+        for id in ids {
+            let Some(slot) = state.links.get_mut(&id) else {
+                continue;
+            };
+            if slot.link.phase != Phase::Ready {
+                continue;
+            }
+            for lost in slot.link.take_if(&|pending| is_parked(pending.code)) {
+                self.answer(state, &nothing_new(&lost.pending));
+            }
+        }
+    }
+}
+
+/// Codes that brokers hold for long and that may be answered early.
+fn is_parked(code: Code) -> bool {
+    is_pull(code) || code == rq::NOTIFICATION
+}
+
+/// When it is best for this client to go.
+fn leave_at(state: &State, now: Instant) -> Instant {
+    match &state.beat {
+        Some(beat) if !beats_on_connect(&beat.head) => (beat.at + JUST_BEFORE_BEAT).max(now),
+        _ => now,
+    }
+}
+
+fn beats_on_connect(head: &Head) -> bool {
+    head.language == Language::JAVA && head.version >= BEATS_ON_CONNECT_SINCE
+}
+
+/// The answer that makes a client ask again from where it was.
+fn nothing_new(pending: &Pending) -> Command {
+    let mut answer = Command::request(response::PULL_NOT_FOUND, pending.opaque);
+    answer.flag = FLAG_RESPONSE;
+    if pending.code == rq::NOTIFICATION {
+        answer.code = response::SUCCESS;
+        answer.set_field("hasMsg", "false");
+        answer.set_field("pollingFull", "false");
+    } else {
+        let offset = pending.offset.unwrap_or_default().to_string();
+        answer.set_field("suggestWhichBrokerId", "0");
+        answer.set_field("nextBeginOffset", offset.as_str());
+        answer.set_field("minOffset", "0");
+        answer.set_field("maxOffset", offset.as_str());
+    }
+    answer.set_kind(pending.kind);
+    answer
+}

@@ -1,0 +1,154 @@
+//! One answer made of the answers of several brokers.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::heartbeat::without_v2;
+use super::request::Request;
+use super::{Session, State};
+use crate::protocol::body::{QueueSet, encode_lock_answer};
+use crate::protocol::{Command, Frame, Head, Kind, response};
+
+/// What is being put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gathering {
+    /// A heartbeat at every broker.
+    Heartbeat,
+    /// An unregistration at every broker.
+    Unregister,
+    /// A query by key at every broker of a topic.
+    Query,
+    /// Queue locks at several brokers.
+    Lock,
+    /// Queue unlocks at several brokers.
+    Unlock,
+}
+
+/// Answers on their way to becoming one.
+#[derive(Debug)]
+pub(super) struct Gather {
+    pub(super) what: Gathering,
+    pub(super) head: Head,
+    pub(super) kind: Kind,
+    /// Brokers that have not answered.
+    pub(super) waiting: usize,
+    /// Decoded answers, with the name of the broker.
+    pub(super) answers: Vec<(Arc<str>, Command)>,
+    pub(super) deadline: Instant,
+    /// Identical requests that want the same answer.
+    pub(super) followers: Vec<(Head, Kind)>,
+}
+
+impl Gather {
+    /// A gather of answers from `waiting` brokers.
+    pub(super) fn new(what: Gathering, request: &Request, waiting: usize) -> Self {
+        Self {
+            what,
+            head: request.head.clone(),
+            kind: request.frame.kind(),
+            waiting,
+            answers: Vec::new(),
+            deadline: request.deadline,
+            followers: Vec::new(),
+        }
+    }
+}
+
+impl Session {
+    /// A broker's part has come, or will not come.
+    pub(super) fn gathered(&self, state: &mut State, id: u64, broker: &Arc<str>, part: Option<&Frame>) {
+        let Some(gather) = state.gathers.get_mut(&id) else {
+            return;
+        };
+        gather.waiting = gather.waiting.saturating_sub(1);
+        if let Some(answer) = part.and_then(|frame| Command::decode(frame).ok()) {
+            gather.answers.push((Arc::clone(broker), answer));
+        }
+        self.finish_if_complete(state, id);
+    }
+
+    /// Answers the client when every part is in.
+    pub(super) fn finish_if_complete(&self, state: &mut State, id: u64) {
+        if state.gathers.get(&id).is_some_and(|gather| gather.waiting == 0) {
+            self.finish(state, id);
+        }
+    }
+
+    /// Answers the client with what there is.
+    pub(super) fn finish(&self, state: &mut State, id: u64) {
+        let Some(gather) = state.gathers.remove(&id) else {
+            return;
+        };
+        let mut answer = self.combine(state, &gather);
+        let asked = std::iter::once((gather.head, gather.kind)).chain(gather.followers);
+        for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
+            answer.opaque = head.opaque;
+            self.answer(state, &answer);
+        }
+    }
+
+    fn combine(&self, state: &mut State, gather: &Gather) -> Command {
+        let succeeded = || {
+            gather
+                .answers
+                .iter()
+                .map(|(_, answer)| answer)
+                .filter(|a| a.code == response::SUCCESS)
+        };
+        let Some(mut answer) = succeeded()
+            .next()
+            .or(gather.answers.first().map(|(_, a)| a))
+            .cloned()
+        else {
+            let remark = "gimbal: no broker answered in time";
+            let nobody = Command::answer(&gather.head, gather.kind, response::SERVICE_NOT_AVAILABLE);
+            return match gather.what {
+                Gathering::Unregister | Gathering::Unlock => {
+                    Command::answer(&gather.head, gather.kind, response::SUCCESS)
+                }
+                _ => nobody.with_remark(remark),
+            };
+        };
+        match gather.what {
+            Gathering::Heartbeat => {
+                if let Some(lowest) = succeeded().map(|answer| answer.version).min() {
+                    answer.version = lowest;
+                    self.core.directory.saw_broker_version(lowest);
+                }
+                without_v2(&mut answer);
+                if let Some(beat) = &mut state.beat {
+                    beat.answered = Some((Instant::now(), answer.clone()));
+                }
+            }
+            Gathering::Lock => {
+                let sets = succeeded().filter_map(|answer| QueueSet::decode(&answer.body).ok());
+                answer.body = encode_lock_answer(sets.flat_map(QueueSet::locked).collect()).into();
+            }
+            Gathering::Query => self.merge_query(state, gather, &mut answer),
+            Gathering::Unregister | Gathering::Unlock => {}
+        }
+        answer
+    }
+
+    /// Puts the messages of all brokers into one answer, and the latest index times.
+    fn merge_query(&self, state: &State, gather: &Gather, answer: &mut Command) {
+        let mut body = BytesMut::new();
+        for (broker, part) in &gather.answers {
+            if part.code == response::SUCCESS {
+                body.extend_from_slice(&self.with_our_hosts(state, broker, &part.body));
+            }
+        }
+        answer.body = body.freeze();
+        for field in ["indexLastUpdateTimestamp", "indexLastUpdatePhyoffset"] {
+            let values = gather
+                .answers
+                .iter()
+                .filter_map(|(_, part)| part.field(field)?.parse::<i64>().ok());
+            if let Some(latest) = values.max() {
+                answer.set_field(field, latest.to_string());
+            }
+        }
+    }
+}

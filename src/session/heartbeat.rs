@@ -1,0 +1,242 @@
+//! Heartbeats and unregistrations: at every broker the client talks to, once each, and again on every new link.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gather::{Gather, Gathering};
+use super::request::Request;
+use super::{Session, State};
+use crate::protocol::body::Heartbeat;
+use crate::protocol::{Command, Frame, Head, OWN_VERSION, response};
+use crate::upstream::{Phase, Reply};
+
+/// A client beats once per broker name and id of its routes, all to this one address and all the same. Within this
+/// time after an answer, the same heartbeat is answered the same without asking the brokers again.
+const SAME_BEAT: Duration = Duration::from_secs(3);
+/// A client silent for longer is not spoken for any more.
+const BEAT_AGE: Duration = Duration::from_secs(120);
+/// Unregistrations replayed after a heartbeat at most; a client with more groups gets the newest of them.
+const UNREGISTRATIONS_KEPT: usize = 256;
+
+/// The client's last heartbeat, replayed on every new link.
+#[derive(Debug)]
+pub(super) struct Beat {
+    pub(super) head: Head,
+    pub(super) frame: Frame,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) has_producers: bool,
+    pub(super) at: Instant,
+    /// When it was answered last, and how.
+    pub(super) answered: Option<(Instant, Command)>,
+    /// Groups the client has left since, as it said so.
+    pub(super) left: Vec<(Head, Frame)>,
+}
+
+impl Beat {
+    /// Whether it still speaks for the client.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
+        now.duration_since(self.at) < BEAT_AGE
+    }
+}
+
+/// Takes away what would make a client send short heartbeats: behind one address they cannot be kept apart by broker.
+pub(super) fn without_v2(answer: &mut Command) {
+    answer.remove_field("IS_SUPPORT_HEART_BEAT_V2");
+}
+
+impl Session {
+    pub(super) fn heartbeat(self: &Arc<Self>, state: &mut State, request: Request) {
+        let heartbeat = match Heartbeat::decode(request.frame.body()) {
+            Ok(heartbeat) => heartbeat,
+            Err(error) => {
+                let remark = format!("gimbal: {error}");
+                return self.answer_error(state, request.asked(), response::SYSTEM_ERROR, &remark);
+            }
+        };
+        if self.same_beat(state, &request) {
+            return;
+        }
+        let topics: Vec<String> = heartbeat.topics().map(str::to_owned).collect();
+        let has_producers = heartbeat.producers().next().is_some();
+        state.beat = Some(Beat {
+            head: request.head.clone(),
+            frame: request.frame.clone(),
+            heartbeat,
+            has_producers,
+            at: Instant::now(),
+            answered: None,
+            left: Vec::new(),
+        });
+        if let Some(broker) = &self.place.broker {
+            let only = BTreeSet::from([broker.to_string()]);
+            return self.beat_at(state, request, only);
+        }
+        let missing = topics
+            .iter()
+            .any(|topic| self.core.directory.cached(topic).is_none());
+        if missing {
+            self.heartbeat_later(state, request, topics);
+        } else {
+            let targets = self.beat_targets(state);
+            self.beat_at(state, request, targets);
+        }
+    }
+
+    /// Answers a heartbeat that repeats the one before; whether it did.
+    fn same_beat(&self, state: &mut State, request: &Request) -> bool {
+        let now = Instant::now();
+        let Some(beat) = &mut state.beat else { return false };
+        if beat.frame.body() != request.frame.body() || !beat.left.is_empty() {
+            return false;
+        }
+        let running = state
+            .gathers
+            .values_mut()
+            .find(|gather| gather.what == Gathering::Heartbeat);
+        if let Some(gather) = running {
+            gather
+                .followers
+                .push((request.head.clone(), request.frame.kind()));
+            return true;
+        }
+        let fresh = beat
+            .answered
+            .as_ref()
+            .filter(|(at, answer)| now.duration_since(*at) < SAME_BEAT && answer.code == response::SUCCESS);
+        let Some((_, mut answer)) = fresh.cloned() else {
+            return false;
+        };
+        answer.opaque = request.head.opaque;
+        self.answer(state, &answer);
+        true
+    }
+
+    /// Every broker the client must be registered at: those of its subscriptions, those of the topics it asked about
+    /// or sent to, and those it has used.
+    pub(super) fn beat_targets(&self, state: &State) -> BTreeSet<String> {
+        let mut targets: BTreeSet<String> = state.by_broker.keys().map(|name| name.to_string()).collect();
+        let subscribed = state.beat.iter().flat_map(|beat| beat.heartbeat.topics());
+        for topic in subscribed.chain(state.topics.iter().map(|topic| &**topic)) {
+            if let Some(route) = self.core.directory.known(topic) {
+                targets.extend(route.brokers().into_iter().map(|broker| broker.name));
+            }
+        }
+        targets
+    }
+
+    /// Sends the heartbeat in `request` to these brokers and answers when all have answered.
+    pub(super) fn beat_at(self: &Arc<Self>, state: &mut State, request: Request, targets: BTreeSet<String>) {
+        if targets.is_empty() {
+            return self.beat_nowhere(state, &request);
+        }
+        let gather = state.add_gather(Gather::new(Gathering::Heartbeat, &request, targets.len()));
+        for broker in targets {
+            let id = self.link(state, &broker);
+            let Some(slot) = state.links.get_mut(&id) else {
+                continue;
+            };
+            if slot.link.phase == Phase::Opening {
+                // The greeting carries this very heartbeat.
+                slot.greeting.push(gather);
+                slot.wake.notify_one();
+            } else {
+                let pending = request.pending(Reply::Gather(gather));
+                slot.link
+                    .send(request.head.clone(), request.frame.clone(), pending);
+            }
+        }
+    }
+
+    /// The client has nothing to do with any broker yet: it is told that all is well, by a version brokers have.
+    fn beat_nowhere(&self, state: &mut State, request: &Request) {
+        let mut answer = Command::answer(&request.head, request.frame.kind(), response::SUCCESS);
+        answer.version = match self.core.directory.broker_version() {
+            0 => OWN_VERSION,
+            known => known,
+        };
+        if !request.head.is_oneway() {
+            self.answer(state, &answer);
+        }
+    }
+
+    /// The client has to do with the brokers of one more topic: they get to know it.
+    pub(super) fn introduce_to(self: &Arc<Self>, state: &mut State, brokers: impl Iterator<Item = String>) {
+        let now = Instant::now();
+        if self.place.broker.is_some() || !state.beat.as_ref().is_some_and(|beat| beat.is_current(now)) {
+            return;
+        }
+        for broker in brokers {
+            self.link(state, &broker);
+        }
+    }
+
+    pub(super) fn unregister(self: &Arc<Self>, state: &mut State, request: Request) {
+        let fields = |head: &Head, frame: &Frame| head.fields(frame).to_pairs();
+        let these = fields(&request.head, &request.frame);
+        let repeated = |(head, frame): &(Head, Frame)| fields(head, frame) == these;
+        if let Some(beat) = &mut state.beat {
+            if !beat.left.iter().any(repeated) {
+                beat.left.push((request.head.clone(), request.frame.clone()));
+                if beat.left.len() > UNREGISTRATIONS_KEPT {
+                    beat.left.remove(0);
+                }
+            }
+            if has_left_all(beat) {
+                state.beat = None;
+            }
+        }
+        let brokers: Vec<String> = match &self.place.broker {
+            Some(broker) => vec![broker.to_string()],
+            None => {
+                let ready = state
+                    .links
+                    .values()
+                    .filter(|slot| slot.link.phase != Phase::Opening && !slot.retired);
+                ready.map(|slot| slot.link.broker.to_string()).collect()
+            }
+        };
+        let gather = state.add_gather(Gather::new(Gathering::Unregister, &request, brokers.len()));
+        for broker in brokers {
+            let part = Request {
+                head: request.head.clone(),
+                frame: request.frame.clone(),
+                deadline: request.deadline,
+            };
+            self.forward_part(state, &broker, part, gather);
+        }
+        if state
+            .gathers
+            .get(&gather)
+            .is_some_and(|gather| gather.waiting == 0)
+        {
+            state.gathers.remove(&gather);
+            if !request.head.is_oneway() {
+                self.answer(
+                    state,
+                    &Command::answer(&request.head, request.frame.kind(), response::SUCCESS),
+                );
+            }
+        }
+    }
+}
+
+/// Whether the client has left every group of its heartbeat.
+fn has_left_all(beat: &Beat) -> bool {
+    let left = |kind: &str| -> BTreeSet<String> {
+        let groups = beat
+            .left
+            .iter()
+            .filter_map(|(head, frame)| head.fields(frame).find(kind));
+        groups.map(std::borrow::Cow::into_owned).collect()
+    };
+    let (producers, consumers) = (left("producerGroup"), left("consumerGroup"));
+    beat.heartbeat.producers().all(|group| producers.contains(group))
+        && beat
+            .heartbeat
+            .consumers()
+            .iter()
+            .all(|group| consumers.contains(&group.group_name))
+}

@@ -1,0 +1,375 @@
+//! The task of one link: finds the broker, dials, greets, and then reads what the broker sends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::request::is_send;
+use super::state::Slot;
+use super::{Session, State};
+use crate::protocol::{Command, Head, response};
+use crate::socket::{Inbox, ReadError};
+use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
+
+/// A broker that takes no byte for this long, although some wait for it, is given up.
+pub const STUCK_LIMIT: Duration = Duration::from_secs(10);
+/// Waits between attempts to come back to a broker at which the client is registered.
+const BACKOFF: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
+/// How long a greeting may take before commands flow without it.
+const GREETING_LIMIT: Duration = Duration::from_millis(2_500);
+
+impl Session {
+    /// The link that serves this broker; opened when there is none.
+    pub(super) fn link(self: &Arc<Self>, state: &mut State, broker: &str) -> u32 {
+        self.follow_moves(state);
+        if let Some(id) = state.by_broker.get(broker) {
+            let id = *id;
+            if let Some(slot) = state
+                .links
+                .get(&id)
+                .filter(|slot| slot.link.phase == Phase::Opening)
+            {
+                // A link that waits before its next attempt is wanted now.
+                slot.wake.notify_one();
+            }
+            return id;
+        }
+        self.open_link(state, broker, 0)
+    }
+
+    fn open_link(self: &Arc<Self>, state: &mut State, broker: &str, attempt: usize) -> u32 {
+        let name: Arc<str> = broker.into();
+        let wake = Arc::new(Notify::new());
+        let id = state.add_link(Slot {
+            link: Link::new(Arc::clone(&name)),
+            socket: None,
+            wake: Arc::clone(&wake),
+            retired: false,
+            greeting: Vec::new(),
+            store_host: self.place.store_host(broker),
+        });
+        let this = Arc::clone(self);
+        self.spawn(state, async move {
+            if attempt > 0 {
+                let wait = BACKOFF
+                    .get(attempt.saturating_sub(1))
+                    .or(BACKOFF.last())
+                    .copied()
+                    .unwrap_or_default();
+                let jitter = Duration::from_millis(fastrand::u64(..50));
+                tokio::select! {
+                    () = sleep(wait + jitter) => {}
+                    () = wake.notified() => {}
+                }
+            }
+            let outcome = this.drive(id, &name, &wake).await;
+            this.link_lost(id, attempt, &outcome);
+        });
+        id
+    }
+
+    /// When a broker's name has moved to another address, its link serves no new commands.
+    fn follow_moves(&self, state: &mut State) {
+        let generation = self.core.directory.generation();
+        if generation == state.generation {
+            return;
+        }
+        state.generation = generation;
+        let mut moved = Vec::new();
+        for (id, slot) in &mut state.links {
+            let Some((address, is_master)) = &slot.link.address else {
+                continue;
+            };
+            let Some(now) = self.core.directory.address(&slot.link.broker) else {
+                continue;
+            };
+            // A name server that has just started may not have heard of a master that serves us well.
+            if now.address != *address && (now.is_master || !is_master) && !slot.retired {
+                slot.retired = true;
+                slot.wake.notify_one();
+                moved.push((*id, Arc::clone(&slot.link.broker)));
+            }
+        }
+        for (id, broker) in moved {
+            debug!(peer = %self.peer, broker = %broker, "the broker has another address now");
+            if state.by_broker.get(&broker) == Some(&id) {
+                state.by_broker.remove(&broker);
+            }
+        }
+    }
+
+    /// Serves the link until it is over; says why it ended.
+    async fn drive(self: &Arc<Self>, id: u32, broker: &Arc<str>, wake: &Notify) -> String {
+        let config = self.core.config.load_full();
+        let place = match self.core.directory.resolve(broker).await {
+            Ok(place) => place,
+            Err(error) => return format!("broker {broker}: {error}"),
+        };
+        let socket = match dial(&place.address, config.timeouts.connect).await {
+            Ok(socket) => Arc::new(socket),
+            Err(error) => {
+                self.core.directory.suspect(broker);
+                return format!("broker {broker} at {} cannot be reached: {error}", place.address);
+            }
+        };
+        self.opened(id, &socket, (place.address.clone(), place.is_master));
+        let ended = self.read_broker(id, &socket, wake).await;
+        self.core.directory.suspect(broker);
+        match ended {
+            Some(error) => format!("connection to broker {broker} at {} lost: {error}", place.address),
+            None => format!("broker {broker} has moved away from {}", place.address),
+        }
+    }
+
+    /// Connected: the client's heartbeat goes first, so that the broker knows who is asking.
+    fn opened(self: &Arc<Self>, id: u32, socket: &Arc<TcpStream>, address: (String, bool)) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let State { links, beat, .. } = &mut *state;
+        let Some(slot) = links.get_mut(&id) else { return };
+        slot.socket = Some(Arc::clone(socket));
+        slot.link.address = Some(address);
+        match beat.as_ref().filter(|beat| beat.is_current(now)) {
+            Some(beat) => {
+                slot.link.phase = Phase::Greeting;
+                let deadline = now + GREETING_LIMIT;
+                let pending = own(&beat.head, &beat.frame, Reply::Greeting, deadline);
+                slot.link.send_first(&beat.head, beat.frame.clone(), pending);
+                for (head, frame) in &beat.left {
+                    slot.link
+                        .send_first(head, frame.clone(), own(head, frame, Reply::Nobody, deadline));
+                }
+                slot.flush(now);
+                state.due_by(deadline);
+            }
+            None => self.greeted(&mut state, id, None),
+        }
+        self.wake.notify_one();
+    }
+
+    /// The broker knows the client, or need not: what waited goes out.
+    pub(super) fn greeted(&self, state: &mut State, id: u32, answer: Option<&crate::protocol::Frame>) {
+        let Some(slot) = state.links.get_mut(&id) else {
+            return;
+        };
+        let broker = Arc::clone(&slot.link.broker);
+        let refused = match slot.link.address {
+            // Only a master takes sends; the client should try another broker.
+            Some((_, false)) => slot.link.take_if(&|pending| is_send(pending.code)),
+            _ => Vec::new(),
+        };
+        slot.link.become_ready();
+        slot.flush(Instant::now());
+        let waiting = std::mem::take(&mut slot.greeting);
+        for gather in waiting {
+            self.gathered(state, gather, &broker, answer);
+        }
+        self.fail(state, refused, &broker, "it has no master now");
+    }
+
+    async fn read_broker(self: &Arc<Self>, id: u32, socket: &TcpStream, wake: &Notify) -> Option<ReadError> {
+        let mut inbox = Inbox::new(self.core.config.load().limits.frame);
+        loop {
+            let room = self.client_room.notified();
+            let status = self.link_status(id)?;
+            tokio::select! {
+                ready = socket.readable(), if !status.client_full => {
+                    let read = ready.map_err(ReadError::Io).and_then(|()| inbox.fill(socket));
+                    // What came before an end is still worth delivering.
+                    let delivered = self.from_broker(id, &mut inbox);
+                    if let Err(error) = read.and(delivered) {
+                        return Some(error);
+                    }
+                }
+                ready = socket.writable(), if status.blocked => {
+                    if let Err(error) = ready {
+                        return Some(ReadError::Io(error));
+                    }
+                    let mut state = self.lock();
+                    state.links.get_mut(&id)?.flush(Instant::now());
+                    // Room for more of the client's commands.
+                    self.wake.notify_one();
+                }
+                () = wake.notified() => {}
+                () = room, if status.client_full => {}
+            }
+        }
+    }
+
+    /// What the link's task waits for next; `None` when the link is over.
+    fn link_status(&self, id: u32) -> Option<LinkStatus> {
+        let limit = self.core.config.load().limits.queue;
+        let state = self.lock();
+        let slot = state.links.get(&id)?;
+        if slot.retired && slot.link.is_idle() {
+            return None;
+        }
+        Some(LinkStatus {
+            blocked: !slot.link.outbox.is_empty(),
+            client_full: state.client.len() > limit,
+        })
+    }
+
+    fn from_broker(self: &Arc<Self>, id: u32, inbox: &mut Inbox) -> Result<(), ReadError> {
+        let mut state = self.lock();
+        let mut outcome = Ok(());
+        loop {
+            let frame = match inbox.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            };
+            match Head::scan(&frame) {
+                Ok(head) if head.is_response() => self.broker_answered(&mut state, id, &head, frame),
+                Ok(head) => self.broker_asked(&mut state, id, &head, frame),
+                Err(error) => {
+                    outcome = Err(error.into());
+                    break;
+                }
+            }
+        }
+        self.flush_client(&mut state);
+        if state.draining {
+            self.wake.notify_one();
+        }
+        outcome
+    }
+
+    /// The link is over: its requests are answered, and the client stays registered if it was.
+    fn link_lost(self: &Arc<Self>, id: u32, attempt: usize, why: &str) {
+        let mut state = self.lock();
+        let Some(mut slot) = state.remove_link(id) else {
+            return;
+        };
+        let broker = Arc::clone(&slot.link.broker);
+        debug!(peer = %self.peer, broker = %broker, error = why, "link ended");
+        let was_open = slot.link.address.is_some();
+        let lost = slot.link.take_all();
+        for gather in std::mem::take(&mut slot.greeting) {
+            self.gathered(&mut state, gather, &broker, None);
+        }
+        self.fail(&mut state, lost, &broker, why);
+        state.pushes.retain(|_, push| push.link != id);
+        let attempt = if was_open { 1 } else { attempt.saturating_add(1) };
+        self.come_back(&mut state, &slot, attempt);
+        self.flush_client(&mut state);
+        self.wake.notify_one();
+    }
+
+    /// Opens the link again when the client is registered at that broker, which may be back any moment.
+    fn come_back(self: &Arc<Self>, state: &mut State, slot: &Slot, attempt: usize) {
+        let now = Instant::now();
+        let wanted = state.beat.as_ref().is_some_and(|beat| beat.is_current(now));
+        let free = !state.by_broker.contains_key(&slot.link.broker);
+        if wanted && free && !slot.retired && !state.draining && self.core.directory.knows(&slot.link.broker)
+        {
+            self.open_link(state, &slot.link.broker, attempt);
+        }
+    }
+
+    /// Answers requests that their broker will not answer.
+    pub(super) fn fail(&self, state: &mut State, lost: Vec<Lost>, broker: &Arc<str>, why: &str) {
+        for Lost { pending, was_sent } in lost {
+            match pending.reply {
+                Reply::Client | Reply::Look => {
+                    let sent = if was_sent {
+                        "the outcome is not known"
+                    } else {
+                        "it was not sent"
+                    };
+                    let remark = format!("gimbal: broker {broker} did not answer, {sent}: {why}");
+                    let mut answer = Command::request(response::SERVICE_NOT_AVAILABLE, pending.opaque);
+                    answer.flag = crate::protocol::FLAG_RESPONSE;
+                    answer.set_kind(pending.kind);
+                    self.answer(state, &answer.with_remark(remark));
+                }
+                Reply::Gather(gather) => self.gathered(state, gather, broker, None),
+                Reply::Greeting | Reply::Nobody => {}
+            }
+        }
+    }
+
+    /// Ends every request, gather and greeting that has waited too long, and links that are stuck.
+    pub(super) fn expire_requests(self: &Arc<Self>, state: &mut State, now: Instant) {
+        let ids: Vec<u32> = state.links.keys().copied().collect();
+        for id in ids {
+            self.expire_link(state, id, now);
+        }
+        let late: Vec<u64> = state
+            .gathers
+            .iter()
+            .filter(|(_, gather)| gather.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            self.finish(state, id);
+        }
+        state.pushes.retain(|_, push| push.deadline > now);
+        let next = state.links.values().filter_map(|slot| slot.link.next_deadline());
+        let stuck = state
+            .links
+            .values()
+            .filter_map(|slot| Some(slot.link.blocked_since? + STUCK_LIMIT));
+        let gathers = state.gathers.values().map(|gather| gather.deadline);
+        if let Some(next) = next.chain(stuck).chain(gathers).min() {
+            state.due_by(next);
+        }
+        state.flush_links(now);
+    }
+
+    fn expire_link(self: &Arc<Self>, state: &mut State, id: u32, now: Instant) {
+        let Some(slot) = state.links.get_mut(&id) else {
+            return;
+        };
+        let broker = Arc::clone(&slot.link.broker);
+        let late = slot.link.take_if(&|pending| pending.deadline <= now);
+        let greeting_late = late.iter().any(|lost| lost.pending.reply == Reply::Greeting);
+        if slot
+            .link
+            .blocked_since
+            .is_some_and(|since| since + STUCK_LIMIT <= now)
+        {
+            // Its task ends when the socket does; the socket goes with the slot.
+            slot.retired = true;
+            let lost = slot.link.take_all();
+            slot.wake.notify_one();
+            state.by_broker.remove(&broker);
+            self.fail(state, lost, &broker, "it takes no bytes");
+        }
+        self.fail(state, late, &broker, "no answer in time");
+        if greeting_late {
+            self.greeted(state, id, None);
+        }
+    }
+}
+
+/// What a link's task waits for next.
+struct LinkStatus {
+    blocked: bool,
+    client_full: bool,
+}
+
+/// The note for a request that Gimbal sends in the client's name.
+fn own(head: &Head, frame: &crate::protocol::Frame, reply: Reply, deadline: Instant) -> Pending {
+    Pending {
+        code: head.code,
+        opaque: head.opaque,
+        kind: frame.kind(),
+        reply,
+        deadline,
+        offset: None,
+    }
+}

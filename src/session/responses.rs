@@ -1,0 +1,125 @@
+//! Answers of brokers: back to whoever asked, with what names brokers or slaves put right.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::request::{is_pull, is_send};
+use super::{Session, State};
+use crate::protocol::body::{MessageId, rewrite_store_hosts};
+use crate::protocol::request as rq;
+use crate::protocol::{Code, Command, Frame, Head, response};
+use crate::route::HalfMessage;
+use crate::upstream::{Pending, Reply};
+
+impl Session {
+    /// An answer came in on link `id`.
+    pub(super) fn broker_answered(self: &Arc<Self>, state: &mut State, id: u32, head: &Head, frame: Frame) {
+        let Some(slot) = state.links.get_mut(&id) else {
+            return;
+        };
+        // Late answers find nobody waiting and end here.
+        let Some(pending) = slot.link.answered(head.opaque) else {
+            return;
+        };
+        match pending.reply {
+            Reply::Client => {
+                if let Ok(frame) = head.with_opaque(&frame, pending.opaque) {
+                    state.client.push(frame);
+                }
+            }
+            Reply::Look => {
+                let frame = self.look(state, id, &pending, head, frame);
+                state.client.push(frame);
+            }
+            Reply::Gather(gather) => {
+                let broker = Arc::clone(&slot.link.broker);
+                self.gathered(state, gather, &broker, Some(&frame));
+            }
+            Reply::Greeting => self.greeted(state, id, Some(&frame)),
+            Reply::Nobody => {}
+        }
+    }
+
+    /// Puts right what an answer says about brokers; an answer without such places keeps its bytes.
+    fn look(&self, state: &State, id: u32, pending: &Pending, head: &Head, frame: Frame) -> Frame {
+        let plain = |frame: Frame| head.with_opaque(&frame, pending.opaque).unwrap_or(frame);
+        let Some(slot) = state.links.get(&id) else {
+            return plain(frame);
+        };
+        let code = pending.code;
+        let suggests_slave = is_pull(code)
+            && head
+                .fields(&frame)
+                .find("suggestWhichBrokerId")
+                .is_some_and(|broker_id| broker_id != "0");
+        let hosts = slot
+            .store_host
+            .filter(|_| has_records(code) && head.code == response::SUCCESS);
+        let sent = is_send(code).then(|| head.fields(&frame).find("msgId")).flatten();
+        if let Some(msg_id) = &sent {
+            self.note_half(&slot.link.broker, msg_id, head, &frame);
+        }
+        let new_ids = sent.and_then(|ids| Some(with_host(&ids, slot.store_host?)));
+        if !suggests_slave && hosts.is_none() && new_ids.is_none() {
+            return plain(frame);
+        }
+        let Ok(mut answer) = Command::decode(&frame) else {
+            return plain(frame);
+        };
+        answer.opaque = pending.opaque;
+        if suggests_slave {
+            // Slaves are not in the routes we give out; the client would take the master for one.
+            answer.set_field("suggestWhichBrokerId", "0");
+        }
+        if let Some(host) = hosts {
+            answer.body = rewrite_store_hosts(&answer.body, host);
+        }
+        if let Some(ids) = new_ids {
+            answer.set_field("msgId", ids);
+        }
+        answer.encode().unwrap_or_else(|_too_long| plain(frame))
+    }
+
+    /// Remembers where a half message went; other messages are forgotten soon enough.
+    fn note_half(&self, broker: &Arc<str>, msg_id: &str, head: &Head, frame: &Frame) {
+        let fields = head.fields(frame);
+        let half = (|| {
+            Some(HalfMessage {
+                id: fields.find("transactionId")?.into_owned(),
+                queue_offset: fields.int("queueOffset")?,
+                commit_log_offset: i64::try_from(MessageId::parse(msg_id)?.offset).ok()?,
+            })
+        })();
+        if let Some(half) = half.filter(|_| self.place.broker.is_none()) {
+            self.core.transactions.remember(half, Arc::clone(broker));
+        }
+    }
+
+    /// Messages of this broker with store hosts that lead here, when this door gives out such.
+    pub(super) fn with_our_hosts(&self, state: &State, broker: &Arc<str>, body: &Bytes) -> Bytes {
+        let link = state.by_broker.get(broker).and_then(|id| state.links.get(id));
+        match link.and_then(|slot| slot.store_host) {
+            Some(host) => rewrite_store_hosts(body, host),
+            None => body.clone(),
+        }
+    }
+}
+
+/// Whether a successful answer to this code carries stored messages.
+fn has_records(code: Code) -> bool {
+    is_pull(code)
+        || matches!(
+            code,
+            rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
+        )
+}
+
+/// The ids of a send answer, one or more separated by commas, with another host.
+pub(super) fn with_host(ids: &str, host: std::net::SocketAddr) -> String {
+    let rewritten = ids.split(',').map(|id| match MessageId::parse(id) {
+        Some(parsed) if parsed.host.is_ipv4() == host.is_ipv4() => MessageId { host, ..parsed }.to_string(),
+        _ => id.to_owned(),
+    });
+    rewritten.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,194 @@
+//! What a session remembers, and the small steps that keep it consistent.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::gather::Gather;
+use super::heartbeat::Beat;
+use super::lookups::Parked;
+use super::pushes::Push;
+use super::query::Recent;
+use crate::socket::{Outbox, Progress};
+use crate::upstream::{Link, Phase};
+
+/// Topics remembered per session for finding its brokers; a client with more gets its heartbeats to those of the first.
+const TOPICS_KEPT: usize = 4_096;
+
+/// The state of one session.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Bytes for the client.
+    pub(super) client: Outbox,
+    /// Links by number; numbers are never used twice.
+    pub(super) links: BTreeMap<u32, Slot>,
+    /// The link that serves a broker now.
+    pub(super) by_broker: HashMap<Arc<str>, u32>,
+    next_link: u32,
+    /// Answers being put together from several brokers.
+    pub(super) gathers: HashMap<u64, Gather>,
+    next_gather: u64,
+    /// Two-way requests of brokers that the client has not answered.
+    pub(super) pushes: HashMap<i32, Push>,
+    /// Requests that wait for a topic route, by topic, in order.
+    pub(super) parked: HashMap<String, Vec<Parked>>,
+    /// The client's last heartbeat.
+    pub(super) beat: Option<Beat>,
+    /// Queries answered a moment ago, see [`super::query`].
+    pub(super) recent_queries: Vec<Recent>,
+    /// Topics this client asked a route of or sent to.
+    pub(super) topics: BTreeSet<Arc<str>>,
+    /// The directory's generation that links were last compared with.
+    pub(super) generation: u64,
+    /// When the client was last heard.
+    pub(super) heard: Instant,
+    /// No later than this something is due. Lazily kept: it may lie before the true time, never after.
+    pub(super) due: Option<Instant>,
+    /// Every task of the session but its own.
+    pub(super) tasks: JoinSet<()>,
+    /// Requests being answered by tasks rather than by links.
+    pub(super) lookups: usize,
+    /// When the session should begin to leave, and when it must be gone.
+    pub(super) leave_at: Option<(Instant, Instant)>,
+    /// It is leaving: nothing new is waited for.
+    pub(super) draining: bool,
+}
+
+/// A link with its socket and its task.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) link: Link,
+    pub(super) socket: Option<Arc<TcpStream>>,
+    /// Wakes the link's task: bytes could not be written, do not wait any longer before dialling, or it is over.
+    pub(super) wake: Arc<Notify>,
+    /// Serves no new commands: the broker's name has moved to another address.
+    pub(super) retired: bool,
+    /// Gathers that wait for the greeting, which carries the same heartbeat.
+    pub(super) greeting: Vec<u64>,
+    /// The address that stands for this broker inside messages.
+    pub(super) store_host: Option<std::net::SocketAddr>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            client: Outbox::default(),
+            links: BTreeMap::new(),
+            by_broker: HashMap::new(),
+            next_link: 0,
+            gathers: HashMap::new(),
+            next_gather: 0,
+            pushes: HashMap::new(),
+            parked: HashMap::new(),
+            beat: None,
+            recent_queries: Vec::new(),
+            topics: BTreeSet::new(),
+            generation: 0,
+            heard: Instant::now(),
+            due: None,
+            tasks: JoinSet::new(),
+            lookups: 0,
+            leave_at: None,
+            draining: false,
+        }
+    }
+
+    /// Adds a link; it serves its broker's name from now on.
+    pub(super) fn add_link(&mut self, slot: Slot) -> u32 {
+        let id = self.next_link;
+        self.next_link = self.next_link.wrapping_add(1);
+        self.by_broker.insert(Arc::clone(&slot.link.broker), id);
+        self.links.insert(id, slot);
+        id
+    }
+
+    /// Takes a link out; its name is free again unless another link has it.
+    pub(super) fn remove_link(&mut self, id: u32) -> Option<Slot> {
+        let slot = self.links.remove(&id)?;
+        if self.by_broker.get(&slot.link.broker) == Some(&id) {
+            self.by_broker.remove(&slot.link.broker);
+        }
+        Some(slot)
+    }
+
+    /// Adds a gather and gives it a number.
+    pub(super) fn add_gather(&mut self, gather: Gather) -> u64 {
+        let id = self.next_gather;
+        self.next_gather = self.next_gather.wrapping_add(1);
+        self.due_by(gather.deadline);
+        self.gathers.insert(id, gather);
+        id
+    }
+
+    /// Something is due at `when`.
+    pub(super) fn due_by(&mut self, when: Instant) {
+        if self.due.is_none_or(|due| when < due) {
+            self.due = Some(when);
+        }
+    }
+
+    /// Remembers a topic; whether it is new.
+    pub(super) fn note_topic(&mut self, topic: &str) -> bool {
+        if topic.is_empty() || self.topics.contains(topic) || self.topics.len() >= TOPICS_KEPT {
+            return false;
+        }
+        self.topics.insert(topic.into())
+    }
+
+    /// Whether commands flow to this broker.
+    pub(super) fn is_ready(&self, broker: &str) -> bool {
+        let link = self.by_broker.get(broker).and_then(|id| self.links.get(id));
+        link.is_some_and(|slot| slot.link.phase == Phase::Ready)
+    }
+
+    /// Bytes that wait for the fullest link.
+    pub(super) fn fullest_link(&self) -> usize {
+        self.links
+            .values()
+            .map(|slot| slot.link.queued())
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Whether any request of the client is open.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lookups > 0
+            || !self.gathers.is_empty()
+            || !self.parked.is_empty()
+            || self.links.values().any(|slot| !slot.link.is_idle())
+    }
+
+    /// Writes what waits for brokers. A link whose socket takes no more is left to its task.
+    pub(super) fn flush_links(&mut self, now: Instant) {
+        for slot in self
+            .links
+            .values_mut()
+            .filter(|slot| !slot.link.outbox.is_empty())
+        {
+            slot.flush(now);
+        }
+    }
+}
+
+impl Slot {
+    /// Writes what waits; wakes the link's task when the socket takes no more or has failed.
+    pub(super) fn flush(&mut self, now: Instant) {
+        let Some(socket) = &self.socket else { return };
+        let before = self.link.outbox.len();
+        match self.link.outbox.flush(socket) {
+            Ok(Progress::Done) => self.link.blocked_since = None,
+            Ok(Progress::Blocked) => {
+                if self.link.outbox.len() < before || self.link.blocked_since.is_none() {
+                    self.link.blocked_since = Some(now);
+                }
+                self.wake.notify_one();
+            }
+            // The reader of this socket sees the same failure and ends the link.
+            Err(_failed) => self.wake.notify_one(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The session's own task: reads the client, keeps time, ends the session.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use socket2::SockRef;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::{End, Session};
+use crate::protocol::Head;
+use crate::socket::{Inbox, Progress, ReadError};
+
+/// How long a client may take to close after the proxy has said its last.
+const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+/// How far ahead the timer is set when nothing is due.
+const FAR: std::time::Duration = std::time::Duration::from_secs(3_600);
+
+/// Serves one client until it leaves, is idle too long, or the proxy has drained it.
+///
+/// # Cancel safety
+/// Dropping the future closes the client's connection and all its links.
+pub async fn run(session: Arc<Session>, inbox: Inbox) {
+    let end = session.serve(inbox).await;
+    let mut tasks = {
+        let mut state = session.lock();
+        state.links.clear();
+        std::mem::take(&mut state.tasks)
+    };
+    // The brokers must see this client gone before it comes back.
+    tasks.shutdown().await;
+    if matches!(end, End::Drained) {
+        session.part().await;
+    }
+    match end {
+        End::Malformed(what) => debug!(peer = %session.peer, error = what, "closed: not a command"),
+        other => debug!(peer = %session.peer, reason = ?other, "session ended"),
+    }
+}
+
+impl Session {
+    async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
+        let mut drain = self.core.drain.clone();
+        let mut timer = pin!(sleep_until(
+            Instant::now() + self.core.config.load().timeouts.idle
+        ));
+        loop {
+            let status = match self.turn(&mut inbox) {
+                Ok(status) => status,
+                Err(end) => return end,
+            };
+            if let Some(due) = status.due
+                && due < timer.deadline()
+            {
+                timer.as_mut().reset(due);
+            }
+            tokio::select! {
+                ready = self.socket.readable(), if status.reading => {
+                    if let Err(error) = ready.map_err(ReadError::Io).and_then(|()| inbox.fill(&self.socket)) {
+                        return error.into();
+                    }
+                }
+                ready = self.socket.writable(), if status.blocked => {
+                    if let Err(error) = ready {
+                        return End::Gone(error.to_string());
+                    }
+                }
+                () = self.wake.notified() => {}
+                () = timer.as_mut() => {
+                    let Some(next) = self.expire() else { return End::Idle };
+                    timer.as_mut().reset(next);
+                }
+                changed = drain.changed(), if !status.draining => {
+                    if changed.is_err() {
+                        return End::Drained;
+                    }
+                    if let Some(deadline) = *drain.borrow_and_update() {
+                        self.begin_drain(deadline);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says goodbye: closing a socket with unread bytes in it would take the last answers back from the client.
+    async fn part(&self) {
+        if SockRef::from(&self.socket)
+            .shutdown(std::net::Shutdown::Write)
+            .is_err()
+        {
+            return;
+        }
+        let read_out = async {
+            let mut inbox = Inbox::new(usize::MAX);
+            while self.socket.readable().await.is_ok() && inbox.discard(&self.socket) {}
+        };
+        // The client has had its answers for this long; what it still says is for the next connection.
+        drop(timeout(PARTING_LIMIT, read_out).await);
+    }
+
+    /// Takes what has been read, writes what can be written.
+    fn turn(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Status, End> {
+        let config = self.core.config.load();
+        let mut state = self.lock();
+        let now = Instant::now();
+        let full = |state: &super::State| state.fullest_link() > config.limits.queue;
+        // While leaving, nothing more is read, except to tell clients to go elsewhere.
+        let taking = |state: &super::State| !state.draining || config.drain.go_away;
+        while !full(&state) && taking(&state) {
+            let Some(frame) = inbox.next_frame()? else { break };
+            let head = Head::scan(&frame).map_err(ReadError::Decode)?;
+            state.heard = now;
+            if head.is_response() {
+                self.client_answered(&mut state, &head, &frame);
+            } else {
+                self.request(&mut state, head, frame, now);
+            }
+        }
+        state.flush_links(now);
+        if self.drained(&state, now) {
+            return Err(End::Drained);
+        }
+        let was_full = state.client.len() > config.limits.queue;
+        let blocked = match state.client.flush(&self.socket) {
+            Ok(progress) => progress == Progress::Blocked,
+            Err(error) => return Err(End::Gone(error.to_string())),
+        };
+        if was_full && state.client.len() <= config.limits.queue {
+            self.client_room.notify_waiters();
+        }
+        // A client that does not read its answers is not read either.
+        let reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
+        Ok(Status {
+            reading,
+            blocked,
+            draining: state.draining,
+            due: state.due,
+        })
+    }
+
+    /// Writes to the client from another task; what does not fit is left to the session's own.
+    pub(super) fn flush_client(&self, state: &mut super::State) {
+        match state.client.flush(&self.socket) {
+            Ok(Progress::Done) => {}
+            // A failed socket is seen by the session's own task as well.
+            Ok(Progress::Blocked) | Err(_) => self.wake.notify_one(),
+        }
+    }
+
+    /// Ends what has waited too long; when to look again, or `None` when the client itself has been silent too long.
+    fn expire(self: &Arc<Self>) -> Option<Instant> {
+        let now = Instant::now();
+        let idle_at = {
+            let mut state = self.lock();
+            let idle_at = state.heard + self.core.config.load().timeouts.idle;
+            if idle_at <= now {
+                return None;
+            }
+            state.due = None;
+            self.expire_requests(&mut state, now);
+            self.expire_drain(&mut state, now);
+            state.due_by(idle_at);
+            state.due
+        };
+        Some(idle_at.unwrap_or(now + FAR))
+    }
+}
+
+/// What the session's task waits for next.
+struct Status {
+    reading: bool,
+    blocked: bool,
+    draining: bool,
+    due: Option<Instant>,
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Decode(error) => Self::Malformed(error.to_string()),
+            other => Self::Gone(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Frames on their way to one socket.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
+
+use crate::protocol::Frame;
+
+/// Pieces given to one vectored write.
+const SLICES: usize = 32;
+
+/// What became of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything is written.
+    Done,
+    /// The socket takes no more for now.
+    Blocked,
+}
+
+/// The write side of one socket: frames leave in the order they were pushed.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Queues a frame.
+    pub fn push(&mut self, frame: Frame) {
+        self.bytes = self.bytes.saturating_add(frame.len());
+        for chunk in frame.into_chunks() {
+            if !chunk.is_empty() {
+                self.chunks.push_back(chunk);
+            }
+        }
+    }
+
+    /// Bytes waiting.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Writes as much as the socket takes without waiting.
+    pub fn flush(&mut self, socket: &TcpStream) -> io::Result<Progress> {
+        while !self.chunks.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut used = 0_usize;
+            for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
+                *slot = IoSlice::new(chunk);
+                used = used.saturating_add(1);
+            }
+            match socket.try_write_vectored(slices.get(..used).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.consume(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.chunks.capacity() > SLICES {
+            self.chunks = VecDeque::new();
+        }
+        Ok(Progress::Done)
+    }
+
+    fn consume(&mut self, mut written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        while let Some(front) = self.chunks.front_mut() {
+            if front.len() > written {
+                front.advance(written);
+                return;
+            }
+            written = written.saturating_sub(front.len());
+            self.chunks.pop_front();
+        }
+    }
+}

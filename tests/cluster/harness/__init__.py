@@ -1,0 +1,1 @@
+"""The parts of the real-cluster suite: servers, clients, probes, faults and the report."""

@@ -1,0 +1,81 @@
+"""Gimbal processes under test."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .process import NotReady, Process, free_block
+from .wire import Closed, Connection, NoAnswer
+
+
+@dataclass
+class Gimbal:
+    """One instance; a second `start` keeps its ports and its state."""
+
+    binary: Path
+    home: Path
+    nameserver: str
+    allow: str = "request-reply"
+    host: str = "127.0.0.1"
+    first: int = field(default_factory=lambda: free_block(64))
+    # Brokers with a fixed port, by name: then a file configures it instead of flags.
+    fixed: dict[str, int] = field(default_factory=dict)
+    process: Process | None = None
+
+    def __post_init__(self) -> None:
+        shutil.rmtree(self.home, ignore_errors=True)
+        self.home.mkdir(parents=True)
+
+    @property
+    def port(self) -> int:
+        """The port that clients are told; the port two below is taken too."""
+        return self.first + 2
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"{self.host}:{self.port}"
+
+    def command(self) -> list[str]:
+        """The command line. Everything is advertised as 127.0.0.1, store hosts included, so that no client has a reason to go past."""
+        state = str(self.home / "state")
+        if self.fixed:
+            ports = ", ".join(f'"{name}" = {port}' for name, port in self.fixed.items())
+            (self.home / "gimbal.toml").write_text(
+                f'nameservers = "{self.nameserver}"\nallow = "{self.allow}"\nstate_dir = "{state}"\n\n[[listener]]\nname = "main"\n'
+                f'bind = "{self.address}"\nadvertise = "127.0.0.1"\nbrokers = {{ {ports} }}\nrewrite_store_host = true\n')
+            return [str(self.binary), "run", "-c", str(self.home / "gimbal.toml")]
+        return [str(self.binary), "run", "--nameserver", self.nameserver, "--listen", self.address, "--advertise", "127.0.0.1",
+                "--broker-ports", f"{self.first + 6}-{self.first + 63}", "--allow", self.allow, "--rewrite-store-host", "--state-dir", state]
+
+    def start(self) -> "Gimbal":
+        """Starts it and waits until it answers a route."""
+        self.process = Process(f"gimbal {self.home.name}", self.command(), self.home / "out.log", {"RUST_BACKTRACE": "1"})
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self.process.running():
+            try:
+                link = Connection(self.address)
+                answer = link.call(105, {"topic": "TBW102"}, seconds=3)
+                link.close()
+                if answer.code == 0:
+                    return self
+            except (OSError, NoAnswer, Closed):
+                pass
+            time.sleep(0.05)
+        raise NotReady(f"gimbal {self.home.name} does not answer; see {self.home / 'out.log'}")
+
+    def stop(self, number: int = 15, seconds: float = 60) -> int | None:
+        """Ends it; the exit code."""
+        return self.process.stop(number, seconds) if self.process else None
+
+    def complaint(self) -> str | None:
+        """What its log says that it must not: a panic, or an end nobody asked for."""
+        log = self.home / "out.log"
+        if log.exists() and "panicked at" in log.read_text(errors="replace"):
+            return f"Gimbal panicked; see {log}"
+        if self.process and not self.process.running() and self.process in Process.alive:
+            return f"Gimbal ended by itself; see {log}"
+        return None

@@ -1,0 +1,79 @@
+"""The matrix of client scenarios: every client, direct and through Gimbal at the same time."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import clients
+from .clients import Client, Result
+from .peers import Watch
+from .servers import Cluster
+
+# What each scenario proves stands in README.md. The number is the first Java client that has the API.
+JAVA_SCENARIOS = {
+    "sync": "4.4.0", "async": "4.4.0", "oneway": "4.4.0", "batch": "4.4.0", "delay": "4.4.0", "big": "4.4.0",
+    "order": "4.4.0", "broadcast": "4.4.0", "tags": "4.4.0", "sql": "4.4.0", "pull": "4.4.0", "lite": "4.9.4",
+    "retry": "4.4.0", "dlq": "4.4.0", "tx": "4.4.0", "query": "4.4.0", "offsets": "4.4.0", "reset": "4.4.0",
+    "members": "4.4.0", "request": "4.9.4", "pop": "5.0.0", "timer": "5.5.0", "recall": "5.5.0",
+}
+GO_SCENARIOS = ["sync", "async", "oneway", "batch", "delay", "big", "order", "broadcast", "tags", "pull", "retry", "dlq", "tx",
+                "members", "request"]
+SHORT_BINARY = ["sync", "batch", "order", "pull", "retry", "tx", "request", "members"]
+
+
+def scenarios(who: Client, full: bool) -> list[str]:
+    """The scenarios that a client can run."""
+    if who.language == "go":
+        return GO_SCENARIOS
+    age = [int(part) for part in who.version.split(".")]
+    names = [name for name, since in JAVA_SCENARIOS.items() if age >= [int(part) for part in since.split(".")]]
+    if who.binary:
+        names = [name for name in names if name != "pop" and (full or name in SHORT_BINARY)]
+    # The long ones first: they share one process.
+    slow = ["reset", "dlq", "pop", "tx", "recall", "retry", "members", "query"]
+    return [name for name in slow if name in names] + [name for name in names if name not in slow]
+
+
+def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool) -> None:
+    """The topics and groups of one run, so that no client waits for their creation."""
+    for name in names:
+        topic = f"{prefix}_{name}"
+        cluster.create_topic(topic)
+        if name in ("retry", "dlq"):
+            cluster.create_topic(f"%RETRY%g_{topic}", 1)
+        if name == "dlq" and dead_letters:
+            cluster.create_topic(f"%DLQ%g_{topic}", 1)
+        if name == "pop":
+            mode = {"topic": topic, "consumerGroup": f"g_{topic}", "mode": "POP", "popShareQueueNum": 8}
+            cluster.admin(401, body=json.dumps(mode).encode())
+
+
+def reset(cluster: Cluster, event: str) -> None:
+    """Does what mqadmin's resetOffsetByTime does, at the brokers themselves."""
+    word, topic, group = event.split(" ")
+    if word == "@reset":
+        cluster.admin(222, {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"})
+
+
+def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str], names: list[str], watch: Watch) -> dict[str, dict[str, Result]]:
+    """Runs the scenarios of one client against every target at once; results by target."""
+    running = {}
+    for target, address in targets.items():
+        prefix = f"{who.tag()}{target[0]}"
+        prepare(cluster, prefix, names, who.language == "go")
+        running[target] = clients.begin(who, work, address, prefix, names, watch=watch if target == "gimbal" else None,
+                                        on_event=lambda event: reset(cluster, event), j=4)
+    with ThreadPoolExecutor(len(running)) as pool:
+        return dict(zip(running, pool.map(lambda client: client.finish(), running.values())))
+
+
+def bypasses(watch: Watch, who: Client) -> str | None:
+    """What to report if a client of the Gimbal side held a socket to a server."""
+    name = f"{who.name} ({who.tag()}g)"
+    if watch.bypasses.get(name):
+        return f"went past Gimbal to ports {sorted(watch.bypasses[name])}"
+    if watch.samples.get(name, 0) < 5:
+        return "was not watched"
+    return None

@@ -1,0 +1,80 @@
+// Steady traffic for the faults: what was acknowledged must arrive.
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.concurrent.atomic.*;
+import org.apache.rocketmq.client.consumer.*;
+import org.apache.rocketmq.client.producer.*;
+
+class Streams {
+    /** Sends for `-seconds` with `-producers` threads; failures are counted and not retried beyond what the client does. */
+    private static void pour(Run run) throws Exception {
+        int threads = Client.number("producers", 2);
+        AtomicInteger next = new AtomicInteger(), failed = new AtomicInteger();
+        Set<String> stored = ConcurrentHashMap.newKeySet();
+        Map<String, Integer> errors = new ConcurrentHashMap<>();
+        List<Thread> running = new ArrayList<>();
+        long end = Run.now() + Client.number("seconds", 20) * 1000L;
+        AtomicLong slowest = new AtomicLong();
+        for (int t = 0; t < threads; t++) {
+            DefaultMQProducer producer = run.producer();
+            Thread thread = new Thread(() -> {
+                while (Run.now() < end) {
+                    int i = next.getAndIncrement();
+                    long begin = Run.now();
+                    try {
+                        if (producer.send(run.message(i)).getSendStatus() == SendStatus.SEND_OK) stored.add("" + i);
+                        Thread.sleep(5);
+                    } catch (Exception e) {
+                        failed.incrementAndGet();
+                        errors.merge(String.valueOf(e.getMessage()).split("\n")[0].replaceAll("\\d+", "N"), 1, Integer::sum);
+                        try { Thread.sleep(200); } catch (InterruptedException x) { return; }
+                    }
+                    slowest.accumulateAndGet(Run.now() - begin, Math::max);
+                }
+            });
+            thread.start();
+            running.add(thread);
+        }
+        Client.say("@flowing " + run.topic);
+        for (Thread thread : running) thread.join();
+        run.out.put("stored", stored.size());
+        run.out.put("failed", failed.get());
+        run.out.put("slowest_ms", slowest.get());
+        run.out.put("errors", errors.toString());
+        run.sent.keySet().retainAll(stored);
+    }
+
+    /** Producers and `-consumers` consumers in one process. */
+    static void stream(Run run) throws Exception {
+        for (int i = 0; i < Client.number("consumers", 1); i++) run.consumer(run.taking(run.got));
+        pour(run);
+        run.check(Run.until(Client.number("drain", 60), () -> run.got.keySet().containsAll(run.sent.keySet())), "not everything stored came");
+        Set<String> lost = new TreeSet<>(run.sent.keySet());
+        lost.removeAll(run.got.keySet());
+        run.out.put("got", run.got.size());
+        run.out.put("lost", lost.size());
+        run.out.put("duplicates", run.duplicates.get());
+        run.check(lost.isEmpty(), "lost " + lost.size() + " of " + run.sent.size());
+    }
+
+    /** `-count` messages without a consumer. */
+    static void produce(Run run) throws Exception {
+        Consumers.send(run, run.producer(), Client.number("count", 20));
+        run.out.put("sent", run.sent.size());
+    }
+
+    /** A new group reads `-count` messages that any run has sent. */
+    static void drink(Run run) throws Exception {
+        Set<String> bodies = ConcurrentHashMap.newKeySet();
+        String topic = Client.option("topic", run.topic);
+        DefaultMQPushConsumer consumer = run.prepare(run.group + run.id, null, (org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently) (messages, context) -> {
+            messages.forEach(message -> bodies.add(new String(message.getBody())));
+            return org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.subscribe(topic, "*");
+        run.start(consumer);
+        int count = Client.number("count", 20);
+        run.check(Run.until(run.seconds, () -> bodies.size() >= count), "got " + bodies.size() + " of " + count);
+        run.out.put("got", bodies.size());
+    }
+}

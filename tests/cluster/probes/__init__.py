@@ -1,0 +1,1 @@
+"""Raw commands compared: what a direct connection answers, and what Gimbal answers."""
