@@ -68,7 +68,7 @@ pub(super) enum Slot {
     Serialize,
     Version,
     /// A known member that was `null`.
-    Null(Box<Slot>),
+    Null(Box<Self>),
     Other(Bytes, Bytes),
 }
 

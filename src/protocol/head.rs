@@ -150,6 +150,9 @@ impl Raw<'_> {
     }
 }
 
+/// Called with each name and value of a header.
+type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
+
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
@@ -212,7 +215,7 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&[u8], Option<Cow<'a, str>>)) {
+    fn each(&self, visit: &mut Visit<'_, 'a>) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {

@@ -60,7 +60,7 @@ impl QueueSet {
 }
 
 /// The body of a lock answer (`LockBatchResponseBody`).
-pub fn encode_lock_answer(queues: Vec<Value>) -> Vec<u8> {
+pub fn encode_lock_answer(queues: &[Value]) -> Vec<u8> {
     serde_json::json!({ "lockOKMQSet": queues })
         .to_string()
         .into_bytes()

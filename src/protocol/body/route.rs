@@ -115,10 +115,13 @@ impl TopicRoute {
     }
 
     /// The same route with every broker at `address(name)`: masters only, or the slaves of a broker without a master.
+    #[must_use]
     pub fn advertised(&self, address: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = self.all.clone();
         if let Some(Value::Array(brokers)) = all.get_mut("brokerDatas") {
-            brokers.iter_mut().for_each(|broker| advertise(broker, address));
+            for broker in brokers {
+                advertise(broker, address);
+            }
         }
         Self { all }
     }
@@ -156,10 +159,13 @@ impl ClusterInfo {
     }
 
     /// The same table with every broker at `address(name)`.
+    #[must_use]
     pub fn advertised(&self, address: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = self.all.clone();
         if let Some(Value::Object(brokers)) = all.get_mut("brokerAddrTable") {
-            brokers.values_mut().for_each(|broker| advertise(broker, address));
+            for broker in brokers.values_mut() {
+                advertise(broker, address);
+            }
         }
         Self { all }
     }
