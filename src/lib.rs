@@ -1,4 +1,5 @@
 //! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ.
 #![forbid(unsafe_code)]
 
+pub mod dev;
 pub mod protocol;

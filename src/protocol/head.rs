@@ -205,7 +205,9 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&'a [u8], Option<Cow<'a, str>>)) {
+    /// Shows every pair to `visit` in one pass, in order: the raw name, and the value unless it is null or (binary)
+    /// empty.
+    pub fn each(&self, visit: &mut dyn FnMut(&'a [u8], Option<Cow<'a, str>>)) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
