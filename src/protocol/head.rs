@@ -151,7 +151,7 @@ impl Raw<'_> {
 }
 
 /// Called with each name and value of a header.
-type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
+pub(crate) type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
 
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
@@ -215,7 +215,8 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut Visit<'_, 'a>) {
+    /// Shows every pair to `visit` in one pass, in order: the name, and the value unless it is null or (binary) empty.
+    pub fn each(&self, visit: &mut Visit<'_, 'a>) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
