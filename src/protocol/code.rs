@@ -1,6 +1,6 @@
 //! Request codes, response codes and client languages: open numbers with names.
 //!
-//! Names are those of `RequestCode`, `ResponseCode`, `RemotingSysResponseCode` and `LanguageCode` in RocketMQ.
+//! Names are those of `RequestCode`, `ResponseCode`, `RemotingSysResponseCode` and `LanguageCode` on the server side.
 //! A number without a name here travels like any other.
 
 use std::fmt;

@@ -12,7 +12,7 @@ pub const FRAME_LIMIT: usize = 16 << 20;
 pub enum Kind {
     /// Serialize type 0.
     Json,
-    /// Serialize type 1, RocketMQ's own binary form.
+    /// Serialize type 1, the binary form (`ROCKETMQ`).
     Binary,
 }
 

@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn hostile_nesting_is_refused_not_followed() {
-        let deep = [b'['; 100_000];
+        let deep = vec![b'['; 100_000];
         assert!(Scanner::new(&deep).value().is_err());
     }
 }

@@ -10,11 +10,11 @@ use crate::protocol::DecodeError;
 #[serde(rename_all = "camelCase", default)]
 pub struct Heartbeat {
     /// The client's id, unique per client instance.
-    #[serde(rename = "clientID")]
+    #[serde(rename = "clientID", deserialize_with = "lenient::null_as_default")]
     pub client_id: String,
-    #[serde(deserialize_with = "null_as_empty")]
+    #[serde(deserialize_with = "lenient::null_as_default")]
     consumer_data_set: Vec<ConsumerGroup>,
-    #[serde(deserialize_with = "null_as_empty")]
+    #[serde(deserialize_with = "lenient::null_as_default")]
     producer_data_set: Vec<ProducerGroup>,
 }
 
@@ -23,20 +23,23 @@ pub struct Heartbeat {
 #[serde(rename_all = "camelCase", default)]
 pub struct ConsumerGroup {
     /// The group.
+    #[serde(deserialize_with = "lenient::null_as_default")]
     pub group_name: String,
-    #[serde(deserialize_with = "null_as_empty")]
+    #[serde(deserialize_with = "lenient::null_as_default")]
     subscription_data_set: Vec<Subscription>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ProducerGroup {
+    #[serde(deserialize_with = "lenient::null_as_default")]
     group_name: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Subscription {
+    #[serde(deserialize_with = "lenient::null_as_default")]
     topic: String,
 }
 
@@ -73,14 +76,6 @@ impl ConsumerGroup {
     }
 }
 
-fn null_as_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,7 +89,12 @@ mod tests {
         assert_eq!(heartbeat.client_id, "c");
         assert_eq!(heartbeat.topics().collect::<Vec<_>>(), ["T1", "%RETRY%g"]);
         assert_eq!(heartbeat.producers().collect::<Vec<_>>(), ["p"]);
-        assert!(Heartbeat::decode(br#"{"clientID":"c","consumerDataSet":null}"#).is_ok());
+        assert!(Heartbeat::decode(br#"{"clientID":null,"consumerDataSet":null}"#).is_ok());
+        let nulls = br#"{"consumerDataSet":[{"groupName":null,"subscriptionDataSet":[{"topic":null}]}]}"#;
+        assert_eq!(
+            Heartbeat::decode(nulls).unwrap().topics().collect::<Vec<_>>(),
+            [""]
+        );
         assert!(Heartbeat::decode(b"[]x").is_err());
     }
 }

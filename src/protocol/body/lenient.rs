@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::protocol::DecodeError;
@@ -9,6 +10,15 @@ use crate::protocol::DecodeError;
 /// Decodes a body that fastjson or a strict writer made; `what` names it in the error.
 pub(super) fn decode<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, DecodeError> {
     serde_json::from_slice(&strict(body)).map_err(|_detail| DecodeError::Body(what))
+}
+
+/// A member that is `null`, which fastjson takes for absent.
+pub(super) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The same text with keys quoted and raw control characters escaped; borrowed when it already was so.
@@ -71,7 +81,7 @@ impl Walk {
             },
             Place::Escaped => self.place = Place::String,
             Place::BareKey => {
-                if matches!(byte, b':' | b' ') {
+                if matches!(byte, b':' | b' ' | b'\t' | b'\r' | b'\n') {
                     self.place = Place::Between;
                     return Some(Fix::QuoteBefore);
                 }

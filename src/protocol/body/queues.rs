@@ -44,7 +44,7 @@ impl QueueSet {
         sets.into_iter()
             .map(|(broker, queues)| {
                 let mut part = self.all.clone();
-                part.insert("mqSet".to_owned(), Value::Array(queues));
+                part.insert("mqSet".to_owned(), Value::Array(queues.to_vec()));
                 (broker, Value::Object(part).to_string().into_bytes())
             })
             .collect()
@@ -53,7 +53,7 @@ impl QueueSet {
     /// The queues of a lock answer.
     pub fn locked(self) -> Vec<Value> {
         match self.all.get("lockOKMQSet") {
-            Some(Value::Array(queues)) => queues.clone(),
+            Some(Value::Array(queues.to_vec())) => queues.clone(),
             _ => Vec::new(),
         }
     }
@@ -61,9 +61,8 @@ impl QueueSet {
 
 /// The body of a lock answer (`LockBatchResponseBody`).
 pub fn encode_lock_answer(queues: &[Value]) -> Vec<u8> {
-    serde_json::json!({ "lockOKMQSet": queues })
-        .to_string()
-        .into_bytes()
+    let all = Map::from_iter([("lockOKMQSet".to_owned(), Value::Array(queues.to_vec()))]);
+    Value::Object(all).to_string().into_bytes()
 }
 
 /// What is read of the body of `BATCH_ACK_MESSAGE` (`BatchAckMessageRequestBody`).
@@ -85,13 +84,16 @@ impl AckBatch {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientConfig {
+    #[serde(deserialize_with = "lenient::null_as_default")]
     topic: String,
+    #[serde(deserialize_with = "lenient::null_as_default")]
     subscription_data: Subscription,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Subscription {
+    #[serde(deserialize_with = "lenient::null_as_default")]
     topic: String,
 }
 
@@ -108,5 +110,52 @@ impl ClientConfig {
         } else {
             &self.topic
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_split_by_the_broker_that_owns_them() {
+        let body = br#"{"clientId":"c","consumerGroup":"g","mqSet":[{"brokerName":"b","queueId":1,"topic":"T"},
+            {"brokerName":"a","queueId":0,"topic":"T"},{"brokerName":"mock","queueId":7,"topic":"S"}],"onlyThisBroker":false}"#;
+        let parts = QueueSet::decode(body).unwrap().by_broker(&|name, topic, queue| {
+            (name == "mock").then(|| {
+                assert_eq!((topic, queue), ("S", 7));
+                "b".to_owned()
+            })
+        });
+        assert_eq!(parts.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(
+            String::from_utf8_lossy(&parts["b"]),
+            r#"{"clientId":"c","consumerGroup":"g","mqSet":[{"brokerName":"b","queueId":1,"topic":"T"},{"brokerName":"mock","queueId":7,"topic":"S"}],"onlyThisBroker":false}"#
+        );
+    }
+
+    #[test]
+    fn lock_answers_are_taken_apart_and_put_together() {
+        let body = br#"{"lockOKMQSet":[{"brokerName":"a","queueId":0,"topic":"T"}]}"#;
+        let queues = QueueSet::decode(body).unwrap().locked();
+        assert_eq!(encode_lock_answer(&queues), body);
+        assert_eq!(encode_lock_answer(&[]), br#"{"lockOKMQSet":[]}"#);
+        assert!(QueueSet::decode(b"{}").unwrap().locked().is_empty());
+    }
+
+    #[test]
+    fn a_topic_is_found_wherever_the_client_names_it() {
+        for (body, topic) in [
+            (r#"{"clientId":"c","subscriptionData":{"topic":"T"}}"#, "T"),
+            (r#"{"topic":"T","subscriptionData":null}"#, "T"),
+            (r#"{"topic":null}"#, ""),
+        ] {
+            assert_eq!(
+                ClientConfig::decode(body.as_bytes()).unwrap().topic(),
+                topic,
+                "{body}"
+            );
+        }
+        assert!(ClientConfig::decode(b"7").is_err());
     }
 }

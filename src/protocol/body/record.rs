@@ -79,9 +79,9 @@ mod tests {
     const RECORD: &str = "00000074daa320a73610a6860000000300000000000000000000000a00000000000003e8000000000000018bcfe56800c0a8000a0000c3500000018bcfe5687b0a00000100002a9f0000000000000000000000000000000568656c6c6f0254310012544147530154616741024b455953016b3102";
 
     fn hex(text: &str) -> Vec<u8> {
-        (0..text.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        text.as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
             .collect()
     }
 

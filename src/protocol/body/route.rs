@@ -119,7 +119,7 @@ impl TopicRoute {
     pub fn advertised(&self, address: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = self.all.clone();
         if let Some(Value::Array(brokers)) = all.get_mut("brokerDatas") {
-            for broker in brokers {
+            for broker in brokers.iter_mut() {
                 advertise(broker, address);
             }
         }
