@@ -170,6 +170,7 @@ async fn start_cluster(nameserver: SocketAddr, brokers: u8) -> anyhow::Result<Cl
         nameserver,
         broker,
         brokers: brokers.into(),
+        ..Options::default()
     };
     Cluster::start(options)
         .await

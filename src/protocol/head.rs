@@ -118,8 +118,7 @@ impl Head {
     /// The same frame with another opaque; the body is shared.
     pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
         let header = frame.header();
-        let written = self.opaque_at.clone().and_then(|at| header.get(at));
-        if opaque == self.opaque && written.is_some_and(|text| text != b"null") {
+        if opaque == self.opaque && self.opaque_at.is_some() {
             return Ok(frame.clone());
         }
         let Some(at) = self.opaque_at.clone() else {
@@ -151,8 +150,8 @@ impl Raw<'_> {
     }
 }
 
-/// Gets a name and its value; `None` for null and (binary) empty.
-type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
+/// Called with each name and value of a header.
+pub(crate) type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
 
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
@@ -216,7 +215,8 @@ impl<'a> Fields<'a> {
         pairs
     }
 
-    fn each(&self, visit: &mut Visit<'_, 'a>) {
+    /// Shows every pair to `visit` in one pass, in order: the name, and the value unless it is null or (binary) empty.
+    pub fn each(&self, visit: &mut Visit<'_, 'a>) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {

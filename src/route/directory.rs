@@ -3,7 +3,7 @@
 //! One lookup at a time per question: who asks while it runs waits for the same answer. All lookups run on the runtime
 //! that made the directory, so they outlive the session that asked first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,13 +143,10 @@ impl Directory {
         if let Err(error @ LookupError::NameServers(_)) = self.topic(broker, Duration::ZERO).await {
             return Err(error);
         }
-        match self.address(broker) {
-            Some(address) => Ok(address),
-            None => {
-                self.refresh_table().await?;
-                self.address(broker).ok_or(LookupError::Unknown)
-            }
+        if self.address(broker).is_none() {
+            self.refresh_table().await?;
         }
+        self.address(broker).ok_or(LookupError::Unknown)
     }
 
     /// The broker could not be reached: asks where it is now, in the background.
@@ -210,9 +207,10 @@ impl Directory {
     pub async fn ask(self: &Arc<Self>, command: Command, every: bool) -> Result<Command, LookupError> {
         let this = Arc::clone(self);
         let asked = self.runtime.spawn(async move {
-            match every {
-                true => this.nameservers.call_every(&command).await,
-                false => this.nameservers.call(&command).await,
+            if every {
+                this.nameservers.call_every(&command).await
+            } else {
+                this.nameservers.call(&command).await
             }
         });
         asked
@@ -366,10 +364,10 @@ impl Directory {
     fn learn_table(&self, brokers: Vec<BrokerData>) {
         let mut table = self.table();
         // A broker that no name server lists any more keeps its name, without an address.
-        let listed: BTreeMap<&str, ()> = brokers.iter().map(|broker| (broker.name.as_str(), ())).collect();
+        let listed: HashSet<&str> = brokers.iter().map(|broker| broker.name.as_str()).collect();
         let mut changed = false;
         for (name, broker) in &mut table.brokers {
-            if !listed.contains_key(name.as_str()) && !broker.addresses.is_empty() {
+            if !listed.contains(name.as_str()) && !broker.addresses.is_empty() {
                 broker.addresses.clear();
                 changed = true;
             }

@@ -1,5 +1,6 @@
 //! Which request codes pass: messaging always, request-reply and admin when the operator allows them.
 
+use crate::config::Allow;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, request};
 
@@ -67,13 +68,13 @@ pub(super) fn is_messaging(code: Code) -> bool {
 }
 
 /// Why a request code does not pass, as a remark for the client; `None` when it passes.
-pub fn refusal(code: Code, admin: bool, request_reply: bool, codes: &[Code]) -> Option<String> {
-    if is_messaging(code) || (codes.contains(&code) && !NEVER.contains(&code)) {
+pub fn refusal(code: Code, allow: &Allow) -> Option<String> {
+    if is_messaging(code) || (allow.codes.contains(&code) && !NEVER.contains(&code)) {
         return None;
     }
     let Some(name) = request::name(code) else {
         // An unknown code may be one of a newer RocketMQ; `admin` lets it reach a broker that may know it.
-        return (!admin).then(|| format!(" request type {code} not supported"));
+        return (!allow.admin).then(|| format!(" request type {code} not supported"));
     };
     if NEVER.contains(&code) {
         return Some(format!(
@@ -81,8 +82,8 @@ pub fn refusal(code: Code, admin: bool, request_reply: bool, codes: &[Code]) -> 
         ));
     }
     let (allowed, group) = match code {
-        rq::SEND_REPLY_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => (request_reply, "request-reply"),
-        _ => (admin, "admin"),
+        rq::SEND_REPLY_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => (allow.request_reply, "request-reply"),
+        _ => (allow.admin, "admin"),
     };
     (!allowed).then(|| {
         format!(
@@ -117,44 +118,47 @@ mod tests {
 
     #[test]
     fn messaging_passes_and_the_rest_is_refused_with_the_setting_named() {
-        assert_eq!(refusal(rq::SEND_MESSAGE_V2, false, false, &[]), None);
-        let remark = refusal(rq::UPDATE_AND_CREATE_TOPIC, false, true, &[]).unwrap();
+        let replies = Allow {
+            request_reply: true,
+            ..Allow::default()
+        };
+        assert_eq!(refusal(rq::SEND_MESSAGE_V2, &Allow::default()), None);
+        let remark = refusal(rq::UPDATE_AND_CREATE_TOPIC, &replies).unwrap();
         assert!(
             remark.contains("allow = [\"UPDATE_AND_CREATE_TOPIC\"]") && remark.contains("admin"),
             "{remark}"
         );
-        let remark = refusal(rq::SEND_REPLY_MESSAGE_V2, true, false, &[]).unwrap();
+        let remark = refusal(
+            rq::SEND_REPLY_MESSAGE_V2,
+            &Allow {
+                admin: true,
+                ..Allow::default()
+            },
+        )
+        .unwrap();
         assert!(remark.contains("request-reply"), "{remark}");
         assert_eq!(
-            refusal(Code(3442), false, false, &[]).as_deref(),
+            refusal(Code(3442), &replies).as_deref(),
             Some(" request type 3442 not supported")
         );
     }
 
     #[test]
     fn groups_and_single_codes_open_what_they_name_and_no_more() {
-        assert_eq!(refusal(rq::UPDATE_AND_CREATE_TOPIC, true, false, &[]), None);
-        assert_eq!(
-            refusal(
-                rq::GET_CONSUMER_RUNNING_INFO,
-                false,
-                false,
-                &[rq::GET_CONSUMER_RUNNING_INFO]
-            ),
-            None
-        );
+        let admin = Allow {
+            admin: true,
+            ..Allow::default()
+        };
+        let single = Allow {
+            codes: vec![rq::GET_CONSUMER_RUNNING_INFO, rq::REGISTER_BROKER],
+            ..Allow::default()
+        };
+        assert_eq!(refusal(rq::UPDATE_AND_CREATE_TOPIC, &admin), None);
+        assert_eq!(refusal(rq::GET_CONSUMER_RUNNING_INFO, &single), None);
+        assert!(refusal(rq::GET_ALL_TOPIC_CONFIG, &single).is_some());
         assert!(
-            refusal(
-                rq::GET_ALL_TOPIC_CONFIG,
-                false,
-                false,
-                &[rq::GET_CONSUMER_RUNNING_INFO]
-            )
-            .is_some()
-        );
-        assert!(
-            refusal(rq::REGISTER_BROKER, true, true, &[rq::REGISTER_BROKER]).is_some(),
-            "never"
+            refusal(rq::REGISTER_BROKER, &single).is_some(),
+            "brokers speak to name servers themselves"
         );
     }
 }

@@ -47,14 +47,6 @@ impl Session {
         });
     }
 
-    /// Whether nothing keeps this session any more.
-    pub(super) fn drained(&self, state: &State, now: Instant) -> bool {
-        let Some((_, deadline)) = state.leave_at else {
-            return false;
-        };
-        state.draining && (deadline <= now || (!state.is_busy() && state.client.is_empty()))
-    }
-
     /// Whether this request may be told to go away: only where the operator says that another instance takes this
     /// address already, and only clients that know what it means.
     pub(super) fn may_go_away(&self, head: &Head) -> bool {

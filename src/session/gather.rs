@@ -124,7 +124,7 @@ impl Session {
             }
             Gathering::Lock => {
                 let sets = succeeded().filter_map(|answer| QueueSet::decode(&answer.body).ok());
-                answer.body = encode_lock_answer(sets.flat_map(QueueSet::locked).collect()).into();
+                answer.body = encode_lock_answer(&sets.flat_map(QueueSet::locked).collect::<Vec<_>>()).into();
             }
             Gathering::Query => self.merge_query(state, gather, &mut answer),
             Gathering::Unregister | Gathering::Unlock => {}

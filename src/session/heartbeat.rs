@@ -17,7 +17,7 @@ use crate::upstream::{Phase, Reply};
 /// time after an answer, the same heartbeat is answered the same without asking the brokers again.
 const SAME_BEAT: Duration = Duration::from_secs(3);
 /// A client silent for longer is not spoken for any more.
-const BEAT_AGE: Duration = Duration::from_secs(120);
+const BEAT_AGE: Duration = Duration::from_mins(2);
 /// Unregistrations replayed after a heartbeat at most; a client with more groups gets the newest of them.
 const UNREGISTRATIONS_KEPT: usize = 256;
 
@@ -72,7 +72,7 @@ impl Session {
         });
         if let Some(broker) = &self.place.broker {
             let only = BTreeSet::from([broker.to_string()]);
-            return self.beat_at(state, request, only);
+            return self.beat_at(state, &request, only);
         }
         let missing = topics
             .iter()
@@ -81,7 +81,7 @@ impl Session {
             self.heartbeat_later(state, request, topics);
         } else {
             let targets = self.beat_targets(state);
-            self.beat_at(state, request, targets);
+            self.beat_at(state, &request, targets);
         }
     }
 
@@ -117,7 +117,7 @@ impl Session {
     /// Every broker the client must be registered at: those of its subscriptions, those of the topics it asked about
     /// or sent to, and those it has used.
     pub(super) fn beat_targets(&self, state: &State) -> BTreeSet<String> {
-        let mut targets: BTreeSet<String> = state.by_broker.keys().map(|name| name.to_string()).collect();
+        let mut targets: BTreeSet<String> = state.by_broker.keys().map(ToString::to_string).collect();
         let subscribed = state.beat.iter().flat_map(|beat| beat.heartbeat.topics());
         for topic in subscribed.chain(state.topics.iter().map(|topic| &**topic)) {
             if let Some(route) = self.core.directory.known(topic) {
@@ -128,11 +128,11 @@ impl Session {
     }
 
     /// Sends the heartbeat in `request` to these brokers and answers when all have answered.
-    pub(super) fn beat_at(self: &Arc<Self>, state: &mut State, request: Request, targets: BTreeSet<String>) {
+    pub(super) fn beat_at(self: &Arc<Self>, state: &mut State, request: &Request, targets: BTreeSet<String>) {
         if targets.is_empty() {
-            return self.beat_nowhere(state, &request);
+            return self.beat_nowhere(state, request);
         }
-        let gather = state.add_gather(Gather::new(Gathering::Heartbeat, &request, targets.len()));
+        let gather = state.add_gather(Gather::new(Gathering::Heartbeat, request, targets.len()));
         for broker in targets {
             let id = self.link(state, &broker);
             let Some(slot) = state.links.get_mut(&id) else {
@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    pub(super) fn unregister(self: &Arc<Self>, state: &mut State, request: Request) {
+    pub(super) fn unregister(self: &Arc<Self>, state: &mut State, request: &Request) {
         let fields = |head: &Head, frame: &Frame| head.fields(frame).to_pairs();
         let these = fields(&request.head, &request.frame);
         let repeated = |(head, frame): &(Head, Frame)| fields(head, frame) == these;
@@ -188,17 +188,16 @@ impl Session {
                 state.beat = None;
             }
         }
-        let brokers: Vec<String> = match &self.place.broker {
-            Some(broker) => vec![broker.to_string()],
-            None => {
-                let ready = state
-                    .links
-                    .values()
-                    .filter(|slot| slot.link.phase != Phase::Opening && !slot.retired);
-                ready.map(|slot| slot.link.broker.to_string()).collect()
-            }
+        let brokers: Vec<String> = if let Some(broker) = &self.place.broker {
+            vec![broker.to_string()]
+        } else {
+            let known = state
+                .links
+                .values()
+                .filter(|slot| slot.link.phase != Phase::Opening && !slot.retired);
+            known.map(|slot| slot.link.broker.to_string()).collect()
         };
-        let gather = state.add_gather(Gather::new(Gathering::Unregister, &request, brokers.len()));
+        let gather = state.add_gather(Gather::new(Gathering::Unregister, request, brokers.len()));
         for broker in brokers {
             let part = Request {
                 head: request.head.clone(),

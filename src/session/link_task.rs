@@ -16,7 +16,7 @@ use crate::socket::{Inbox, ReadError};
 use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
 
 /// A broker that takes no byte for this long, although some wait for it, is given up.
-pub const STUCK_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
 /// Waits between attempts to come back to a broker at which the client is registered.
 const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
@@ -59,7 +59,7 @@ impl Session {
             store_host: self.place.store_host(broker),
         });
         let this = Arc::clone(self);
-        self.spawn(state, async move {
+        state.spawn(async move {
             if attempt > 0 {
                 let wait = BACKOFF
                     .get(attempt.saturating_sub(1))

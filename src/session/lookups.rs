@@ -26,6 +26,9 @@ const NOT_IN_QUESTION: [&str; 8] = [
 /// From this version on a client is answered in the standard dialect (`V4_9_4`).
 const STANDARD_DIALECT_SINCE: i32 = 401;
 
+/// Half of the time a heartbeat may take is for finding out where it belongs.
+const HEARTBEAT_LOOKUP_LIMIT: Duration = Duration::from_millis(1_250);
+
 /// A request that waits for the route of a topic.
 #[derive(Debug)]
 pub(super) struct Parked {
@@ -34,12 +37,6 @@ pub(super) struct Parked {
 }
 
 impl Session {
-    /// Runs `work` beside the session; it ends with the session.
-    pub(super) fn spawn(&self, state: &mut State, work: impl Future<Output = ()> + Send + 'static) {
-        while state.tasks.try_join_next().is_some() {}
-        state.tasks.spawn(work);
-    }
-
     /// Answers a request from a task; the answer is written at once.
     fn spawn_answer<F>(self: &Arc<Self>, state: &mut State, request: Request, work: F)
     where
@@ -47,7 +44,7 @@ impl Session {
     {
         state.lookups = state.lookups.saturating_add(1);
         let this = Arc::clone(self);
-        self.spawn(state, async move {
+        state.spawn(async move {
             let outcome = timeout_at(request.deadline, work).await;
             let outcome = outcome.unwrap_or_else(|_late| Err("no name server answered in time".to_owned()));
             let mut state = this.lock();
@@ -75,9 +72,10 @@ impl Session {
         let mut question = fields.to_pairs();
         question.retain(|(name, _)| !NOT_IN_QUESTION.contains(&name.as_str()));
         let accepts_standard = fields.is_true("acceptStandardJsonOnly");
-        let dialect = match request.head.version >= STANDARD_DIALECT_SINCE || accepts_standard {
-            true => Dialect::Standard,
-            false => Dialect::Fastjson,
+        let dialect = if request.head.version >= STANDARD_DIALECT_SINCE || accepts_standard {
+            Dialect::Standard
+        } else {
+            Dialect::Fastjson
         };
         let topic = fields.find("topic").unwrap_or_default().into_owned();
         let head = request.head.clone();
@@ -133,9 +131,10 @@ impl Session {
     ) -> Result<std::collections::HashMap<String, String>, String> {
         brokers
             .map(|broker| {
-                let port = match ports {
-                    true => self.place.door.broker_port(&broker)?,
-                    false => self.place.door.shared_port(),
+                let port = if ports {
+                    self.place.door.broker_port(&broker)?
+                } else {
+                    self.place.door.shared_port()
                 };
                 let address = self.place.address(port);
                 Ok((broker, address))
@@ -194,7 +193,7 @@ impl Session {
         let deadline = request.deadline;
         state.parked.insert(topic.clone(), vec![Parked { request, plan }]);
         let this = Arc::clone(self);
-        self.spawn(state, async move {
+        state.spawn(async move {
             let lookup = timeout_at(deadline, this.core.directory.recent_topic(&topic)).await;
             let route = lookup.unwrap_or(Err(LookupError::Unknown));
             let mut state = this.lock();
@@ -214,9 +213,8 @@ impl Session {
     ) {
         state.lookups = state.lookups.saturating_add(1);
         let this = Arc::clone(self);
-        // Half of the time a heartbeat may take is for finding out where.
-        let limit = Instant::now() + super::request::HEARTBEAT_WAIT / 2;
-        self.spawn(state, async move {
+        let limit = Instant::now() + HEARTBEAT_LOOKUP_LIMIT;
+        state.spawn(async move {
             let mut asking = tokio::task::JoinSet::new();
             for topic in topics {
                 let directory = Arc::clone(&this.core.directory);
@@ -227,7 +225,7 @@ impl Session {
             let mut state = this.lock();
             state.lookups = state.lookups.saturating_sub(1);
             let targets = this.beat_targets(&state);
-            this.beat_at(&mut state, request, targets);
+            this.beat_at(&mut state, &request, targets);
             this.settle(&mut state);
         });
     }
@@ -235,7 +233,7 @@ impl Session {
     /// A producer sends to a topic for the first time: the masters of the topic get to know it.
     pub(super) fn introduce(self: &Arc<Self>, state: &mut State, topic: String) {
         let this = Arc::clone(self);
-        self.spawn(state, async move {
+        state.spawn(async move {
             let limit = Instant::now() + Duration::from_secs(5);
             if let Ok(Ok(route)) = timeout_at(limit, this.core.directory.recent_topic(&topic)).await {
                 let mut state = this.lock();

@@ -11,9 +11,10 @@
 //! not take waits for the task that owns it. So a command costs two wake-ups, one in each direction, and no channel.
 //!
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
-//! none the client is not read, until the broker is given up after [`link_task::STUCK_LIMIT`].
+//! none the client is not read, until the broker is given up after ten seconds.
 
 mod drain;
+mod forward;
 mod gather;
 mod heartbeat;
 mod link_task;
@@ -123,7 +124,7 @@ pub struct Session {
 /// Why a session ends.
 #[derive(Debug)]
 enum End {
-    /// The client closed, or its socket failed.
+    /// The client closed, or its socket failed; how, in words.
     Gone(String),
     /// The client sent what is not a command.
     Malformed(String),

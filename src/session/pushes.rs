@@ -22,7 +22,7 @@ const PUSHES_KEPT: usize = 1_024;
 pub(super) struct Push {
     pub(super) link: u32,
     /// The opaque the broker chose.
-    opaque: i32,
+    pub(super) opaque: i32,
     pub(super) deadline: Instant,
 }
 
@@ -57,18 +57,6 @@ impl Session {
             );
             state.due_by(deadline);
             state.client.push(patched);
-        }
-    }
-
-    /// The client answered a push; answers to nothing are dropped, as the brokers do.
-    pub(super) fn client_answered(&self, state: &mut State, head: &Head, frame: &Frame) {
-        let Some(push) = state.pushes.remove(&head.opaque) else {
-            return;
-        };
-        if let Some(slot) = state.links.get_mut(&push.link)
-            && let Ok(frame) = head.with_opaque(frame, push.opaque)
-        {
-            slot.link.send(head.clone(), frame, None);
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) struct Recent {
 }
 
 impl Session {
-    pub(super) fn query(self: &Arc<Self>, state: &mut State, request: Request, route: &TopicRoute) {
+    pub(super) fn query(self: &Arc<Self>, state: &mut State, request: &Request, route: &TopicRoute) {
         let now = Instant::now();
         state
             .recent_queries
@@ -54,7 +54,7 @@ impl Session {
             since: now,
             left: brokers.len().saturating_sub(1),
         });
-        let gather = state.add_gather(Gather::new(Gathering::Query, &request, brokers.len()));
+        let gather = state.add_gather(Gather::new(Gathering::Query, request, brokers.len()));
         for broker in brokers {
             let part = Request {
                 head: request.head.clone(),

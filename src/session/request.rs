@@ -1,18 +1,17 @@
 //! A request of the client: may it pass, where does it belong, off it goes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::gather::{Gather, Gathering};
+use super::forward::any_of;
 use super::{Session, State};
-use crate::protocol::body::{QueueSet, TopicRoute};
+use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, Kind, response};
-use crate::route::{HalfMessage, LookupError, Plan, max_wait, plan, refusal};
-use crate::upstream::{Pending, Phase, Reply};
+use crate::route::{LookupError, Plan, max_wait, plan, refusal};
+use crate::upstream::{Pending, Reply};
 
 /// A request on its way.
 #[derive(Debug)]
@@ -70,7 +69,7 @@ impl Session {
             return;
         }
         let allow = &config.allow;
-        if let Some(remark) = refusal(head.code, allow.admin, allow.request_reply, &allow.codes) {
+        if let Some(remark) = refusal(head.code, allow) {
             self.answer_error(
                 state,
                 (&head, frame.kind()),
@@ -101,7 +100,7 @@ impl Session {
             Plan::ClusterInfo => self.answer_cluster_info(state, request),
             Plan::NameServer { every } => self.ask_name_server(state, request, every),
             Plan::Heartbeat => self.heartbeat(state, request),
-            Plan::Unregister => self.unregister(state, request),
+            Plan::Unregister => self.unregister(state, &request),
             other => match self.place.broker.clone() {
                 Some(port) => self.dispatch_on_port(state, request, &other, &port),
                 None => self.dispatch_on_shared(state, request, other),
@@ -172,8 +171,8 @@ impl Session {
         };
         let broker = match &plan {
             Plan::StaticQueue { mock, queue, .. } => route.static_owner(mock, *queue),
-            Plan::Query { .. } => return self.query(state, request, route),
-            Plan::AnyOfTopic(_) => self.any_of(state, route),
+            Plan::Query { .. } => return self.query(state, &request, route),
+            Plan::AnyOfTopic(_) => any_of(state, route),
             Plan::Send { queue, .. } => writable(route, *queue),
             _ => only(route),
         };
@@ -184,9 +183,16 @@ impl Session {
         }
     }
 
-    /// The topic has no route: a send may create it, anything else is asked of the only broker or refused.
+    /// The topic has no route: a send may create it, a group may have no member anywhere, anything else is asked of the
+    /// only broker or refused.
     fn without_route(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
         match plan {
+            Plan::AnyOfTopic(_) if request.head.code == rq::GET_CONSUMER_LIST_BY_GROUP => {
+                match self.any_broker(state) {
+                    Some(broker) => self.forward(state, &broker, request, Reply::Client),
+                    None => self.nobody(state, &request, "no broker is known"),
+                }
+            }
             Plan::Send {
                 template: Some(template),
                 queue,
@@ -199,144 +205,18 @@ impl Session {
                 };
                 self.with_route(state, template, request, again);
             }
-            _ => match self.only_broker() {
-                Some(broker) => self.forward(state, &broker, request, Reply::Look),
-                None => {
-                    let remark = "gimbal: no name server has a route of this topic";
-                    self.answer_error(state, request.asked(), response::TOPIC_NOT_EXIST, remark);
+            _ => {
+                if let Some(broker) = self.only_broker() {
+                    return self.forward(state, &broker, request, Reply::Look);
                 }
-            },
-        }
-    }
-
-    /// Hands a request to a broker by name. From here on it is answered by its deadline, whatever happens.
-    pub(super) fn forward(self: &Arc<Self>, state: &mut State, broker: &str, request: Request, reply: Reply) {
-        let id = self.link(state, broker);
-        let Some(slot) = state.links.get_mut(&id) else {
-            return;
-        };
-        let code = request.head.code;
-        let reads_only =
-            slot.link.phase == Phase::Ready && slot.link.address.as_ref().is_some_and(|(_, master)| !master);
-        if reads_only && is_send(code) {
-            let remark = format!("gimbal: broker {broker} has no master now");
-            return self.answer_error(state, request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
-        }
-        let reply = match reply {
-            Reply::Client if needs_look(code, slot.store_host.is_some()) => Reply::Look,
-            other => other,
-        };
-        let pending = request.pending(reply);
-        if pending.is_some() {
-            let deadline = request.deadline;
-            slot.link.send(request.head, request.frame, pending);
-            state.due_by(deadline);
-        } else {
-            slot.link.send(request.head, request.frame, None);
-        }
-    }
-
-    /// Hands the same request to several brokers; their answers come together in `gather`.
-    pub(super) fn forward_part(
-        self: &Arc<Self>,
-        state: &mut State,
-        broker: &str,
-        request: Request,
-        gather: u64,
-    ) {
-        let id = self.link(state, broker);
-        let pending = request.pending(Reply::Gather(gather));
-        if let Some(slot) = state.links.get_mut(&id) {
-            slot.link.send(request.head, request.frame, pending);
-        }
-    }
-
-    fn forward_queues(self: &Arc<Self>, state: &mut State, request: &Request) {
-        let Ok(set) = QueueSet::decode(request.frame.body()) else {
-            let remark = "gimbal: the body is not a set of queues";
-            return self.answer_error(state, request.asked(), response::SYSTEM_ERROR, remark);
-        };
-        let directory = &self.core.directory;
-        let parts = set.by_broker(&|name, topic, queue| directory.cached(topic)?.static_owner(name, queue));
-        let mut parts: Vec<_> = parts
-            .into_iter()
-            .filter(|(broker, _)| !broker.is_empty())
-            .collect();
-        if parts.len() == 1
-            && let Some((broker, _)) = parts.pop()
-        {
-            let whole = Request {
-                head: request.head.clone(),
-                frame: request.frame.clone(),
-                deadline: request.deadline,
-            };
-            return self.forward(state, &broker, whole, Reply::Client);
-        }
-        let what = match request.head.code {
-            rq::LOCK_BATCH_MQ => Gathering::Lock,
-            _ => Gathering::Unlock,
-        };
-        let gather = state.add_gather(Gather::new(what, request, parts.len()));
-        for (broker, body) in parts {
-            let Ok(frame) = request.frame.with_body(body.into()) else {
-                continue;
-            };
-            let part = Request {
-                head: request.head.clone(),
-                frame,
-                deadline: request.deadline,
-            };
-            self.forward_part(state, &broker, part, gather);
-        }
-        self.finish_if_complete(state, gather);
-    }
-
-    fn forward_transaction(self: &Arc<Self>, state: &mut State, request: Request) {
-        let fields = request.head.fields(&request.frame);
-        let half = (|| {
-            Some(HalfMessage {
-                id: fields.first_of(&["msgId", "transactionId"])?.into_owned(),
-                queue_offset: fields.int("tranStateTableOffset")?,
-                commit_log_offset: fields.int("commitLogOffset")?,
-            })
-        })();
-        let known = half.and_then(|half| self.core.transactions.broker(&half));
-        match known
-            .map(|broker| broker.to_string())
-            .or_else(|| self.only_broker())
-        {
-            Some(broker) => self.forward(state, &broker, request, Reply::Client),
-            None => self.nobody(
-                state,
-                &request,
-                "the broker of this half message is not known; it will check again",
-            ),
-        }
-    }
-
-    fn forward_registration(self: &Arc<Self>, state: &mut State, request: Request, group: &str) {
-        match self.registered_at(state, group).or_else(|| self.only_broker()) {
-            Some(broker) => self.forward(state, &broker, request, Reply::Client),
-            None => {
-                let topic = format!("%RETRY%{group}");
-                self.with_route(state, topic.clone(), request, Plan::AnyOfTopic(topic));
+                let remark = "gimbal: no name server has a route of this topic";
+                self.answer_error(state, request.asked(), response::TOPIC_NOT_EXIST, remark);
             }
         }
     }
 
-    /// A broker that holds this client's own registration in the group: it holds those of the whole group.
-    fn registered_at(&self, state: &State, group: &str) -> Option<String> {
-        let consumers = state.beat.iter().flat_map(|beat| beat.heartbeat.consumers());
-        let topics = consumers
-            .filter(|consumer| consumer.group_name == group)
-            .flat_map(|consumer| consumer.topics());
-        let routes = topics.filter_map(|topic| self.core.directory.known(topic));
-        let mut brokers = routes.flat_map(|route| route.brokers()).map(|broker| broker.name);
-        brokers.find(|name| state.is_ready(name))
-    }
-
     /// No broker can be told: an error that says so. Guessing would lose or duplicate in silence.
-    fn nobody(&self, state: &mut State, request: &Request, why: &str) {
+    pub(super) fn nobody(&self, state: &mut State, request: &Request, why: &str) {
         let code = request.head.code;
         let name = rq::name(code).unwrap_or("unknown");
         let remark = format!(
@@ -349,21 +229,6 @@ impl Session {
             _ => response::VERSION_NOT_SUPPORTED,
         };
         self.answer_error(state, request.asked(), code, &remark);
-    }
-
-    /// The only broker there is, when there is only one: naming nobody is then naming it.
-    fn only_broker(&self) -> Option<String> {
-        let mut brokers = self.core.directory.brokers();
-        let only = brokers.pop()?;
-        brokers.is_empty().then_some(only)
-    }
-
-    /// A broker of the topic: one already in use rather than another, one with a master rather than without.
-    fn any_of(&self, state: &State, route: &TopicRoute) -> Option<String> {
-        let brokers = route.brokers();
-        let in_use = brokers.iter().find(|broker| state.is_ready(&broker.name));
-        let any = in_use.or_else(|| brokers.iter().find(|broker| broker.addresses.contains_key(&0)));
-        any.or(brokers.first()).map(|broker| broker.name.clone())
     }
 
     /// Learns the topic of a producer's send: its masters must all know this producer.
@@ -396,17 +261,6 @@ impl Session {
     }
 }
 
-/// Whether an answer may hold something that names a broker or its slaves.
-fn needs_look(code: Code, rewrites_store_hosts: bool) -> bool {
-    is_pull(code)
-        || (rewrites_store_hosts
-            && (is_send(code)
-                || matches!(
-                    code,
-                    rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
-                )))
-}
-
 /// The only broker of the topic.
 fn only(route: &TopicRoute) -> Option<String> {
     match &route.brokers()[..] {
@@ -434,6 +288,3 @@ fn writable(route: &TopicRoute, queue: i64) -> Option<String> {
     let at = fastrand::usize(..fit.len());
     Some(fit.swap_remove(at).broker)
 }
-
-/// How long a link is kept trying for a client that only waits to be registered.
-pub(super) const HEARTBEAT_WAIT: Duration = Duration::from_millis(2_500);

@@ -13,6 +13,7 @@ use super::heartbeat::Beat;
 use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
+use crate::protocol::{Frame, Head};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
@@ -137,6 +138,32 @@ impl State {
             return false;
         }
         self.topics.insert(topic.into())
+    }
+
+    /// Whether the session is leaving and nothing keeps it any more.
+    pub(super) fn is_drained(&self, now: Instant) -> bool {
+        let Some((_, deadline)) = self.leave_at else {
+            return false;
+        };
+        self.draining && (deadline <= now || (!self.is_busy() && self.client.is_empty()))
+    }
+
+    /// Runs `work` beside the session; it ends with the session.
+    pub(super) fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(work);
+    }
+
+    /// The client answered a push; answers to nothing are dropped, as the brokers do.
+    pub(super) fn client_answered(&mut self, head: &Head, frame: &Frame) {
+        let Some(push) = self.pushes.remove(&head.opaque) else {
+            return;
+        };
+        if let Some(slot) = self.links.get_mut(&push.link)
+            && let Ok(frame) = head.with_opaque(frame, push.opaque)
+        {
+            slot.link.send(head.clone(), frame, None);
+        }
     }
 
     /// Whether commands flow to this broker.

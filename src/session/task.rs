@@ -34,7 +34,9 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
     }
     match end {
         End::Malformed(what) => debug!(peer = %session.peer, error = what, "closed: not a command"),
-        other => debug!(peer = %session.peer, reason = ?other, "session ended"),
+        End::Gone(how) => debug!(peer = %session.peer, reason = how, "the client is gone"),
+        End::Idle => debug!(peer = %session.peer, "closed: silent for too long"),
+        End::Drained => debug!(peer = %session.peer, "closed: the proxy is leaving"),
     }
 }
 
@@ -111,13 +113,13 @@ impl Session {
             let head = Head::scan(&frame).map_err(ReadError::Decode)?;
             state.heard = now;
             if head.is_response() {
-                self.client_answered(&mut state, &head, &frame);
+                state.client_answered(&head, &frame);
             } else {
                 self.request(&mut state, head, frame, now);
             }
         }
         state.flush_links(now);
-        if self.drained(&state, now) {
+        if state.is_drained(now) {
             return Err(End::Drained);
         }
         let was_full = state.client.len() > config.limits.queue;

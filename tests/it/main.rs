@@ -7,4 +7,6 @@
     reason = "a test fails by panicking"
 )]
 
+mod cli;
+mod dev;
 mod wire;

@@ -44,7 +44,7 @@ impl QueueSet {
         sets.into_iter()
             .map(|(broker, queues)| {
                 let mut part = self.all.clone();
-                part.insert("mqSet".to_owned(), Value::Array(queues));
+                part.insert("mqSet".to_owned(), Value::Array(queues.to_vec()));
                 (broker, Value::Object(part).to_string().into_bytes())
             })
             .collect()
@@ -53,15 +53,15 @@ impl QueueSet {
     /// The queues of a lock answer.
     pub fn locked(self) -> Vec<Value> {
         match self.all.get("lockOKMQSet") {
-            Some(Value::Array(queues)) => queues.clone(),
+            Some(Value::Array(queues.to_vec())) => queues.clone(),
             _ => Vec::new(),
         }
     }
 }
 
 /// The body of a lock answer (`LockBatchResponseBody`).
-pub fn encode_lock_answer(queues: Vec<Value>) -> Vec<u8> {
-    let all = Map::from_iter([("lockOKMQSet".to_owned(), Value::Array(queues))]);
+pub fn encode_lock_answer(queues: &[Value]) -> Vec<u8> {
+    let all = Map::from_iter([("lockOKMQSet".to_owned(), Value::Array(queues.to_vec()))]);
     Value::Object(all).to_string().into_bytes()
 }
 
@@ -138,8 +138,8 @@ mod tests {
     fn lock_answers_are_taken_apart_and_put_together() {
         let body = br#"{"lockOKMQSet":[{"brokerName":"a","queueId":0,"topic":"T"}]}"#;
         let queues = QueueSet::decode(body).unwrap().locked();
-        assert_eq!(encode_lock_answer(queues), body);
-        assert_eq!(encode_lock_answer(Vec::new()), br#"{"lockOKMQSet":[]}"#);
+        assert_eq!(encode_lock_answer(&queues), body);
+        assert_eq!(encode_lock_answer(&[]), br#"{"lockOKMQSet":[]}"#);
         assert!(QueueSet::decode(b"{}").unwrap().locked().is_empty());
     }
 

@@ -45,6 +45,8 @@ def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool)
             cluster.create_topic(f"%RETRY%g_{topic}", 1)
         if name == "dlq" and dead_letters:
             cluster.create_topic(f"%DLQ%g_{topic}", 1)
+        if name == "offsets":
+            cluster.create_group(f"g_{topic}")
         if name == "pop":
             mode = {"topic": topic, "consumerGroup": f"g_{topic}", "mode": "POP", "popShareQueueNum": 8}
             cluster.admin(401, body=json.dumps(mode).encode())
@@ -57,11 +59,12 @@ def reset(cluster: Cluster, event: str) -> None:
         cluster.admin(222, {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"})
 
 
-def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str], names: list[str], watch: Watch) -> dict[str, dict[str, Result]]:
+def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str], names: list[str], watch: Watch,
+               attempt: str = "") -> dict[str, dict[str, Result]]:
     """Runs the scenarios of one client against every target at once; results by target."""
     running = {}
     for target, address in targets.items():
-        prefix = f"{who.tag()}{target[0]}"
+        prefix = f"{who.tag()}{target[0]}{attempt}"
         prepare(cluster, prefix, names, who.language == "go")
         running[target] = clients.begin(who, work, address, prefix, names, watch=watch if target == "gimbal" else None,
                                         on_event=lambda event: reset(cluster, event), j=4)
@@ -70,10 +73,9 @@ def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str
 
 
 def bypasses(watch: Watch, who: Client) -> str | None:
-    """What to report if a client of the Gimbal side held a socket to a server."""
-    name = f"{who.name} ({who.tag()}g)"
-    if watch.bypasses.get(name):
-        return f"went past Gimbal to ports {sorted(watch.bypasses[name])}"
-    if watch.samples.get(name, 0) < 5:
-        return "was not watched"
-    return None
+    """What to report if a client of the Gimbal side held a socket to a server, or was not looked at."""
+    ports = {port for name, found in watch.bypasses.items() if name.startswith(f"{who.name} (") for port in found}
+    if ports:
+        return f"went past Gimbal to ports {sorted(ports)}"
+    looks = sum(count for name, count in watch.samples.items() if name.startswith(f"{who.name} ("))
+    return None if looks >= 5 else "was not watched"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -147,7 +148,6 @@ class Cluster:
 
     def route(self, topic: str) -> dict[str, object]:
         """The route of a topic as the name server tells it; empty if it has none."""
-        import json
         link = Connection(self.nameserver)
         try:
             answer = link.call(105, {"topic": topic, "acceptStandardJsonOnly": "true"})
@@ -185,6 +185,14 @@ class Cluster:
             if time.monotonic() > end:
                 raise TimeoutError(f"{topic} is not known everywhere")
             time.sleep(0.02)
+
+    def create_group(self, group: str) -> None:
+        """A consumer group on every master."""
+        config = {"groupName": group, "consumeEnable": True, "consumeBroadcastEnable": True, "retryQueueNums": 1, "retryMaxTimes": 16,
+                  "brokerId": 0, "whichBrokerWhenConsumeSlowly": 1, "consumeFromMinEnable": True}
+        for name, answer in self.admin(200, body=json.dumps(config).encode()).items():
+            if answer.code != 0:
+                raise RuntimeError(f"creating {group} on {name}: {answer.code} {answer.remark}")
 
     def broker_ports(self) -> set[int]:
         """Every port by which a broker or the name server can be reached."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import struct
 import time
 from dataclasses import dataclass
 
@@ -119,10 +120,7 @@ class Caller:
 
     def group(self, what: str = "G") -> str:
         """A fresh consumer group on both brokers."""
-        for answer in self.cluster.admin(200, body=json.dumps(
-                {"groupName": self.name(what), "consumeEnable": True, "consumeBroadcastEnable": True, "retryQueueNums": 1,
-                 "retryMaxTimes": 16, "brokerId": 0, "whichBrokerWhenConsumeSlowly": 1, "consumeFromMinEnable": True}).encode()).values():
-            assert answer.code == 0, answer.remark
+        self.cluster.create_group(self.name(what))
         return self.name(what)
 
     def link(self, address: str) -> Connection:
@@ -227,7 +225,6 @@ def parse_route(body: bytes) -> dict[str, object]:
 
 def messages(body: bytes) -> list[dict[str, object]]:
     """The stored messages in the body of an answer."""
-    import struct
     found, at = [], 0
     while at < len(body):
         size, = struct.unpack_from(">i", body, at)
