@@ -14,7 +14,7 @@ use crate::socket::{Inbox, Progress, ReadError};
 /// How long a client may take to close after the proxy has said its last.
 const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 /// How far ahead the timer is set when nothing is due.
-const FAR: std::time::Duration = std::time::Duration::from_secs(3_600);
+const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// Serves one client until it leaves, is idle too long, or the proxy has drained it.
 ///
