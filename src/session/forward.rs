@@ -60,7 +60,7 @@ impl Session {
             return self.answer_error(state, request.asked(), response::SYSTEM_ERROR, remark);
         };
         let directory = &self.core.directory;
-        let parts = set.by_broker(&|name, topic, queue| directory.cached(topic)?.static_owner(name, queue));
+        let parts = set.by_broker(&|name, topic, queue| directory.known(topic)?.static_owner(name, queue));
         let mut parts: Vec<_> = parts
             .into_iter()
             .filter(|(broker, _)| !broker.is_empty())

@@ -122,14 +122,10 @@ impl Session {
         if state.is_drained(now) {
             return Err(End::Drained);
         }
-        let was_full = state.client.len() > config.limits.queue;
-        let blocked = match state.client.flush(&self.socket) {
+        let blocked = match self.write_client(&mut state, config.limits.queue) {
             Ok(progress) => progress == Progress::Blocked,
             Err(error) => return Err(End::Gone(error.to_string())),
         };
-        if was_full && state.client.len() <= config.limits.queue {
-            self.client_room.notify_waiters();
-        }
         // A client that does not read its answers is not read either.
         let reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
         Ok(Status {
@@ -142,11 +138,22 @@ impl Session {
 
     /// Writes to the client from another task; what does not fit is left to the session's own.
     pub(super) fn flush_client(&self, state: &mut super::State) {
-        match state.client.flush(&self.socket) {
+        let limit = self.core.config.load().limits.queue;
+        match self.write_client(state, limit) {
             Ok(Progress::Done) => {}
             // A failed socket is seen by the session's own task as well.
             Ok(Progress::Blocked) | Err(_) => self.wake.notify_one(),
         }
+    }
+
+    /// Writes what the client takes, and lets brokers be read again when that made room.
+    fn write_client(&self, state: &mut super::State, limit: usize) -> std::io::Result<Progress> {
+        let was_full = state.client.len() > limit;
+        let progress = state.client.flush(&self.socket);
+        if was_full && state.client.len() <= limit {
+            self.client_room.notify_waiters();
+        }
+        progress
     }
 
     /// Ends what has waited too long; when to look again, or `None` when the client itself has been silent too long.

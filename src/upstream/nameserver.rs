@@ -16,7 +16,7 @@ use crate::protocol::{Command, Frame, Head};
 use crate::socket::{Inbox, Outbox, Progress, ReadError};
 
 /// How long one name server may take for one answer before the next is asked.
-const ANSWER_LIMIT: Duration = Duration::from_millis(2_000);
+const ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
 /// How long opening a connection to one name server may take.
 const CONNECT_LIMIT: Duration = Duration::from_millis(800);
 /// Answers of name servers are small; a route of thousands of brokers stays far below.
