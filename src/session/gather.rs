@@ -85,7 +85,7 @@ impl Session {
         let asked = std::iter::once((gather.head, gather.kind)).chain(gather.followers);
         for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
             answer.opaque = head.opaque;
-            self.answer(state, &answer);
+            state.answer(&answer);
         }
     }
 

@@ -296,7 +296,7 @@ impl Session {
                     let mut answer = Command::request(response::SERVICE_NOT_AVAILABLE, pending.opaque);
                     answer.flag = crate::protocol::FLAG_RESPONSE;
                     answer.set_kind(pending.kind);
-                    self.answer(state, &answer.with_remark(remark));
+                    state.answer(&answer.with_remark(remark));
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),
                 Reply::Greeting | Reply::Nobody => {}

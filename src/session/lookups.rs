@@ -52,12 +52,12 @@ impl Session {
             match outcome {
                 Ok(mut answer) if !request.head.is_oneway() => {
                     answer.opaque = request.head.opaque;
-                    this.answer(&mut state, &answer);
+                    state.answer(&answer);
                 }
                 Ok(_oneway) => {}
                 Err(what) => {
                     let remark = format!("gimbal: {what}");
-                    this.answer_error(&mut state, request.asked(), response::SYSTEM_ERROR, &remark);
+                    state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
                 }
             }
             this.flush_client(&mut state);

@@ -15,7 +15,7 @@ use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
 use crate::protocol::body::rewrite_store_hosts;
-use crate::protocol::{Frame, Head};
+use crate::protocol::{Code, Command, Frame, Head, Kind};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
@@ -174,6 +174,22 @@ impl State {
         match link.and_then(|slot| slot.store_host) {
             Some(host) => rewrite_store_hosts(body, host),
             None => body.clone(),
+        }
+    }
+
+    /// Answers the client. An answer that cannot be encoded is a fault of ours and becomes code 1.
+    pub(super) fn answer(&mut self, answer: &Command) {
+        match answer.encode() {
+            Ok(frame) => self.client.push(frame),
+            Err(error) => tracing::error!(%error, code = answer.code.0, "an answer could not be encoded"),
+        }
+    }
+
+    /// Answers a request with a code and a remark, unless it is one-way.
+    pub(super) fn answer_error(&mut self, request: (&Head, Kind), code: Code, remark: &str) {
+        let (head, kind) = request;
+        if !head.is_oneway() {
+            self.answer(&Command::answer(head, kind, code).with_remark(remark));
         }
     }
 

@@ -43,6 +43,7 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
 impl Session {
     async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
         let mut drain = self.core.drain.clone();
+        let mut leaving = false;
         let mut timer = pin!(sleep_until(
             Instant::now() + self.core.config.load().timeouts.idle
         ));
@@ -72,11 +73,12 @@ impl Session {
                     let Some(next) = self.expire() else { return End::Idle };
                     timer.as_mut().reset(next);
                 }
-                changed = drain.changed(), if !status.draining => {
+                changed = drain.changed(), if !leaving => {
                     if changed.is_err() {
                         return End::Drained;
                     }
                     if let Some(deadline) = *drain.borrow_and_update() {
+                        leaving = true;
                         self.begin_drain(deadline);
                     }
                 }
@@ -131,7 +133,6 @@ impl Session {
         Ok(Status {
             reading,
             blocked,
-            draining: state.draining,
             due: state.due,
         })
     }
@@ -179,7 +180,6 @@ impl Session {
 struct Status {
     reading: bool,
     blocked: bool,
-    draining: bool,
     due: Option<Instant>,
 }
 

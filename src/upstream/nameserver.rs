@@ -83,10 +83,10 @@ impl NameServers {
         let mut tried = Vec::new();
         // Once more than there are addresses: the connection in use may have been closed while idle.
         for _ in 0..=addresses.len() {
-            match self.call_current(&addresses, command, &mut tried).await {
-                Some(answer) => return Ok(answer),
-                None => debug!(tried = ?tried.last(), "asking the next name server"),
+            if let Some(answer) = self.call_current(&addresses, command, &mut tried).await {
+                return Ok(answer);
             }
+            debug!(tried = ?tried.last(), "asking the next name server");
         }
         Err(NameServerError {
             tried: tried.join("; "),
