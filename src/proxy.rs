@@ -184,6 +184,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.refresher.abort();
+        // Sessions keep the workers alive that they run on.
+        self.shared.workers.stop();
     }
 }
 

@@ -52,8 +52,15 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// Ends the threads and whatever still runs on them.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stop();
     }
 }

@@ -72,6 +72,8 @@ pub struct Listener {
     shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
     bound: SocketAddr,
+    /// Another listener takes the IPv4 clients of this port.
+    only_v6: bool,
     ports: Mutex<Ports>,
     /// For handing itself to the loops of ports opened later.
     this: std::sync::Weak<Self>,
@@ -91,7 +93,11 @@ impl Listener {
             address: settings.bind,
             source,
         };
-        let socket = bind(settings.bind).map_err(failed)?;
+        let others = &shared.core.config.load().listeners;
+        let only_v6 = others
+            .iter()
+            .any(|other| other.bind.is_ipv4() && other.bind.port() == settings.bind.port());
+        let socket = bind(settings.bind, only_v6).map_err(failed)?;
         let bound = socket.local_addr().map_err(failed)?;
         let range = settings
             .broker_ports
@@ -106,6 +112,7 @@ impl Listener {
             shared: Arc::clone(shared),
             settings: ArcSwap::from_pointee(settings),
             bound,
+            only_v6,
             ports: Mutex::new(Ports {
                 book,
                 open: BTreeMap::new(),
@@ -156,7 +163,7 @@ impl Listener {
         else {
             return;
         };
-        match bind(SocketAddr::new(self.bound.ip(), low)) {
+        match bind(SocketAddr::new(self.bound.ip(), low), self.only_v6) {
             Ok(socket) => self.accept_on(socket, broker.cloned()),
             Err(error) => warn!(
                 port = low,
@@ -234,7 +241,13 @@ impl Listener {
 /// Looks at the first bytes and serves what they announce.
 async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) {
     let config = core.config.load_full();
-    match open(&socket, config.timeouts.opening).await {
+    let mut drain = core.drain.clone();
+    let opening = tokio::select! {
+        opening = open(&socket, config.timeouts.opening) => opening,
+        // Nothing has been asked yet, so nothing is owed.
+        _ = drain.wait_for(Option::is_some) => return,
+    };
+    match opening {
         Ok(Opening::Remoting(bytes)) => {
             let inbox = Inbox::with_bytes(config.limits.frame, bytes);
             session::run(Session::new(core, place, socket, peer), inbox).await;
@@ -273,7 +286,7 @@ impl Door for Listener {
         let name: Arc<str> = broker.into();
         let at = |port| SocketAddr::new(self.bound.ip(), port);
         let port = if let Some(port) = ports.book.port(broker) {
-            let socket = bind(at(port)).map_err(|error| {
+            let socket = bind(at(port), self.only_v6).map_err(|error| {
                 format!("port {port} stands for broker {broker} but cannot be listened on: {error}")
             })?;
             this.accept_on(socket, Some(Arc::clone(&name)));
@@ -282,7 +295,10 @@ impl Door for Listener {
         } else {
             let both = |port: u16| {
                 let low = port.checked_sub(VIP_GAP)?;
-                Some([bind(at(port)).ok()?, bind(at(low)).ok()?])
+                Some([
+                    bind(at(port), self.only_v6).ok()?,
+                    bind(at(low), self.only_v6).ok()?,
+                ])
             };
             let (port, sockets) = ports.book.assign(broker, both).map_err(|full| full.to_string())?;
             for socket in sockets {
@@ -299,12 +315,12 @@ impl Door for Listener {
     }
 }
 
-/// Binds a listening socket. IPv6 wildcards take IPv4 clients too.
-fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
+/// Binds a listening socket. An IPv6 wildcard takes IPv4 clients too, unless `only_v6`.
+fn bind(address: SocketAddr, only_v6: bool) -> std::io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     SockRef::from(&socket).set_reuse_address(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as TurnMutex, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -25,6 +25,9 @@ const ROUTES_KEPT: usize = 20_000;
 const ROUTE_AGE: Duration = Duration::from_secs(20);
 /// How often the table of brokers is asked for while anybody uses it, so that a new master is found soon.
 const TABLE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A table just asked for is not asked for again within this time, whoever wants it.
+const REFRESH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Lookup {
 pub enum LookupError {
     /// No name server answered.
     NameServers(NameServerError),
+    /// None answered in time.
+    Late,
     /// They answered, and do not know it.
     Unknown,
 }
@@ -57,6 +62,7 @@ impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NameServers(error) => error.fmt(f),
+            Self::Late => f.write_str("no name server answered in time"),
             Self::Unknown => f.write_str("no name server knows it"),
         }
     }
@@ -81,6 +87,8 @@ pub struct Directory {
     /// The lowest version any broker answered a heartbeat with; 0 when none has.
     broker_version: AtomicI32,
     table_wanted: AtomicBool,
+    /// When the table was asked for last; held while asking, so that one asks for all.
+    refreshed: TurnMutex<Option<Instant>>,
     unreachable: AtomicBool,
 }
 
@@ -101,6 +109,7 @@ impl Directory {
             generation: AtomicU64::new(1),
             broker_version: AtomicI32::new(0),
             table_wanted: AtomicBool::new(false),
+            refreshed: TurnMutex::new(None),
             unreachable: AtomicBool::new(false),
         }
     }
@@ -229,8 +238,15 @@ impl Directory {
         Ok((answer, cluster))
     }
 
+    /// Asks for the table of brokers, unless somebody has just done so.
     async fn refresh_table(self: &Arc<Self>) -> Result<(), LookupError> {
-        self.cluster().await.map(|_| ())
+        let mut last = self.refreshed.lock().await;
+        if last.is_some_and(|at| at.elapsed() < REFRESH_PAUSE) {
+            return Ok(());
+        }
+        let outcome = self.cluster().await.map(|_| ());
+        *last = Some(Instant::now());
+        outcome
     }
 
     /// Keeps the table of brokers fresh while it is used. Runs until dropped.

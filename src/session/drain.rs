@@ -27,7 +27,7 @@ impl Session {
         state.due_by(leave_at);
         state.leave_at = Some((leave_at, deadline));
         if leave_at <= now {
-            self.leave(&mut state);
+            Self::leave(&mut state);
         }
         self.flush_client(&mut state);
     }
@@ -38,7 +38,7 @@ impl Session {
             return;
         };
         if leave_at <= now {
-            self.leave(state);
+            Self::leave(state);
         }
         state.due_by(if state.draining {
             deadline.max(now)
@@ -57,7 +57,7 @@ impl Session {
 
     /// Answers parked pulls with nothing new, so that their clients ask again elsewhere. A parked pop may take
     /// messages any moment and is let run.
-    fn leave(&self, state: &mut State) {
+    fn leave(state: &mut State) {
         state.draining = true;
         let ids: Vec<u32> = state.links.keys().copied().collect();
         for id in ids {
@@ -68,7 +68,7 @@ impl Session {
                 continue;
             }
             for lost in slot.link.take_if(&|pending| is_parked(pending.code)) {
-                self.answer(state, &nothing_new(&lost.pending));
+                state.answer(&nothing_new(&lost.pending));
             }
         }
     }

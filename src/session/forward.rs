@@ -23,7 +23,7 @@ impl Session {
             slot.link.phase == Phase::Ready && slot.link.address.as_ref().is_some_and(|(_, master)| !master);
         if reads_only && is_send(code) {
             let remark = format!("gimbal: broker {broker} has no master now");
-            return self.answer_error(state, request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+            return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
         }
         let reply = match reply {
             Reply::Client if needs_look(code, slot.store_host.is_some()) => Reply::Look,
@@ -57,10 +57,10 @@ impl Session {
     pub(super) fn forward_queues(self: &Arc<Self>, state: &mut State, request: &Request) {
         let Ok(set) = QueueSet::decode(request.frame.body()) else {
             let remark = "gimbal: the body is not a set of queues";
-            return self.answer_error(state, request.asked(), response::SYSTEM_ERROR, remark);
+            return state.answer_error(request.asked(), response::SYSTEM_ERROR, remark);
         };
         let directory = &self.core.directory;
-        let parts = set.by_broker(&|name, topic, queue| directory.cached(topic)?.static_owner(name, queue));
+        let parts = set.by_broker(&|name, topic, queue| directory.known(topic)?.static_owner(name, queue));
         let mut parts: Vec<_> = parts
             .into_iter()
             .filter(|(broker, _)| !broker.is_empty())

@@ -85,7 +85,7 @@ impl Session {
         let asked = std::iter::once((gather.head, gather.kind)).chain(gather.followers);
         for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
             answer.opaque = head.opaque;
-            self.answer(state, &answer);
+            state.answer(&answer);
         }
     }
 
@@ -126,18 +126,18 @@ impl Session {
                 let sets = succeeded().filter_map(|answer| QueueSet::decode(&answer.body).ok());
                 answer.body = encode_lock_answer(&sets.flat_map(QueueSet::locked).collect::<Vec<_>>()).into();
             }
-            Gathering::Query => self.merge_query(state, gather, &mut answer),
+            Gathering::Query => Self::merge_query(state, gather, &mut answer),
             Gathering::Unregister | Gathering::Unlock => {}
         }
         answer
     }
 
     /// Puts the messages of all brokers into one answer, and the latest index times.
-    fn merge_query(&self, state: &State, gather: &Gather, answer: &mut Command) {
+    fn merge_query(state: &State, gather: &Gather, answer: &mut Command) {
         let mut body = BytesMut::new();
         for (broker, part) in &gather.answers {
             if part.code == response::SUCCESS {
-                body.extend_from_slice(&self.with_our_hosts(state, broker, &part.body));
+                body.extend_from_slice(&state.with_our_hosts(broker, &part.body));
             }
         }
         answer.body = body.freeze();

@@ -53,10 +53,10 @@ impl Session {
             Ok(heartbeat) => heartbeat,
             Err(error) => {
                 let remark = format!("gimbal: {error}");
-                return self.answer_error(state, request.asked(), response::SYSTEM_ERROR, &remark);
+                return state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
             }
         };
-        if self.same_beat(state, &request) {
+        if Self::same_beat(state, &request) {
             return;
         }
         let topics: Vec<String> = heartbeat.topics().map(str::to_owned).collect();
@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Answers a heartbeat that repeats the one before; whether it did.
-    fn same_beat(&self, state: &mut State, request: &Request) -> bool {
+    fn same_beat(state: &mut State, request: &Request) -> bool {
         let now = Instant::now();
         let Some(beat) = &mut state.beat else { return false };
         if beat.frame.body() != request.frame.body() || !beat.left.is_empty() {
@@ -110,7 +110,7 @@ impl Session {
             return false;
         };
         answer.opaque = request.head.opaque;
-        self.answer(state, &answer);
+        state.answer(&answer);
         true
     }
 
@@ -158,7 +158,7 @@ impl Session {
             known => known,
         };
         if !request.head.is_oneway() {
-            self.answer(state, &answer);
+            state.answer(&answer);
         }
     }
 
@@ -213,10 +213,11 @@ impl Session {
         {
             state.gathers.remove(&gather);
             if !request.head.is_oneway() {
-                self.answer(
-                    state,
-                    &Command::answer(&request.head, request.frame.kind(), response::SUCCESS),
-                );
+                state.answer(&Command::answer(
+                    &request.head,
+                    request.frame.kind(),
+                    response::SUCCESS,
+                ));
             }
         }
     }

@@ -175,6 +175,8 @@ impl Session {
             self.gathered(state, gather, &broker, answer);
         }
         self.fail(state, refused, &broker, "it has no master now");
+        // What waited is out: the client may be read again.
+        self.wake.notify_one();
     }
 
     async fn read_broker(self: &Arc<Self>, id: u32, socket: &TcpStream, wake: &Notify) -> Option<ReadError> {
@@ -294,7 +296,7 @@ impl Session {
                     let mut answer = Command::request(response::SERVICE_NOT_AVAILABLE, pending.opaque);
                     answer.flag = crate::protocol::FLAG_RESPONSE;
                     answer.set_kind(pending.kind);
-                    self.answer(state, &answer.with_remark(remark));
+                    state.answer(&answer.with_remark(remark));
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),
                 Reply::Greeting | Reply::Nobody => {}
@@ -346,7 +348,9 @@ impl Session {
             slot.retired = true;
             let lost = slot.link.take_all();
             slot.wake.notify_one();
-            state.by_broker.remove(&broker);
+            if state.by_broker.get(&broker) == Some(&id) {
+                state.by_broker.remove(&broker);
+            }
             self.fail(state, lost, &broker, "it takes no bytes");
         }
         self.fail(state, late, &broker, "no answer in time");

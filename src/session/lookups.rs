@@ -46,18 +46,18 @@ impl Session {
         let this = Arc::clone(self);
         state.spawn(async move {
             let outcome = timeout_at(request.deadline, work).await;
-            let outcome = outcome.unwrap_or_else(|_late| Err("no name server answered in time".to_owned()));
+            let outcome = outcome.unwrap_or_else(|_late| Err(LookupError::Late.to_string()));
             let mut state = this.lock();
             state.lookups = state.lookups.saturating_sub(1);
             match outcome {
                 Ok(mut answer) if !request.head.is_oneway() => {
                     answer.opaque = request.head.opaque;
-                    this.answer(&mut state, &answer);
+                    state.answer(&answer);
                 }
                 Ok(_oneway) => {}
                 Err(what) => {
                     let remark = format!("gimbal: {what}");
-                    this.answer_error(&mut state, request.asked(), response::SYSTEM_ERROR, &remark);
+                    state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
                 }
             }
             this.flush_client(&mut state);
@@ -195,7 +195,7 @@ impl Session {
         let this = Arc::clone(self);
         state.spawn(async move {
             let lookup = timeout_at(deadline, this.core.directory.recent_topic(&topic)).await;
-            let route = lookup.unwrap_or(Err(LookupError::Unknown));
+            let route = lookup.unwrap_or(Err(LookupError::Late));
             let mut state = this.lock();
             for Parked { request, plan } in state.parked.remove(&topic).unwrap_or_default() {
                 this.routed(&mut state, route.as_deref(), request, plan);

@@ -35,7 +35,6 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
-use crate::protocol::{Code, Command, Head, Kind};
 use crate::route::{Directory, Transactions};
 use state::State;
 
@@ -150,21 +149,5 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Answers the client. An answer that cannot be encoded is a fault of ours and becomes code 1.
-    fn answer(&self, state: &mut State, answer: &Command) {
-        match answer.encode() {
-            Ok(frame) => state.client.push(frame),
-            Err(error) => tracing::error!(%error, code = answer.code.0, "an answer could not be encoded"),
-        }
-    }
-
-    /// Answers a request with a code and a remark, unless it is one-way.
-    fn answer_error(&self, state: &mut State, request: (&Head, Kind), code: Code, remark: &str) {
-        let (head, kind) = request;
-        if !head.is_oneway() {
-            self.answer(state, &Command::answer(head, kind, code).with_remark(remark));
-        }
     }
 }

@@ -46,7 +46,7 @@ impl Session {
                 .with_field("indexLastUpdateTimestamp", "0")
                 .with_field("indexLastUpdatePhyoffset", "0")
                 .with_remark("gimbal: the first request of this burst has the messages of all brokers");
-            return self.answer(state, &nothing);
+            return state.answer(&nothing);
         }
         let brokers = route.brokers();
         state.recent_queries.push(Recent {

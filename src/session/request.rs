@@ -70,8 +70,7 @@ impl Session {
         }
         let allow = &config.allow;
         if let Some(remark) = refusal(head.code, allow) {
-            self.answer_error(
-                state,
+            state.answer_error(
                 (&head, frame.kind()),
                 response::REQUEST_CODE_NOT_SUPPORTED,
                 &remark,
@@ -166,7 +165,7 @@ impl Session {
             Err(LookupError::Unknown) => return self.without_route(state, request, plan),
             Err(error) => {
                 let remark = format!("gimbal: {error}");
-                return self.answer_error(state, request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+                return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
             }
         };
         let broker = match &plan {
@@ -210,7 +209,7 @@ impl Session {
                     return self.forward(state, &broker, request, Reply::Look);
                 }
                 let remark = "gimbal: no name server has a route of this topic";
-                self.answer_error(state, request.asked(), response::TOPIC_NOT_EXIST, remark);
+                state.answer_error(request.asked(), response::TOPIC_NOT_EXIST, remark);
             }
         }
     }
@@ -228,7 +227,7 @@ impl Session {
             rq::END_TRANSACTION => response::SYSTEM_ERROR,
             _ => response::VERSION_NOT_SUPPORTED,
         };
-        self.answer_error(state, request.asked(), code, &remark);
+        state.answer_error(request.asked(), code, &remark);
     }
 
     /// Learns the topic of a producer's send: its masters must all know this producer.
@@ -252,10 +251,7 @@ impl Session {
         }
         if !head.is_oneway() {
             let remark = "gimbal: this instance is shutting down";
-            self.answer(
-                state,
-                &Command::answer(head, kind, response::GO_AWAY).with_remark(remark),
-            );
+            state.answer(&Command::answer(head, kind, response::GO_AWAY).with_remark(remark));
         }
         !head.is_oneway()
     }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::request::{is_pull, is_send};
+use super::state::Slot;
 use super::{Session, State};
 use crate::protocol::body::{MessageId, rewrite_store_hosts};
 use crate::protocol::request as rq;
@@ -29,7 +28,7 @@ impl Session {
                 }
             }
             Reply::Look => {
-                let frame = self.look(state, id, &pending, head, frame);
+                let frame = self.look(slot, &pending, head, frame);
                 state.client.push(frame);
             }
             Reply::Gather(gather) => {
@@ -42,11 +41,8 @@ impl Session {
     }
 
     /// Puts right what an answer says about brokers; an answer without such places keeps its bytes.
-    fn look(&self, state: &State, id: u32, pending: &Pending, head: &Head, frame: Frame) -> Frame {
+    fn look(&self, slot: &Slot, pending: &Pending, head: &Head, frame: Frame) -> Frame {
         let plain = |frame: Frame| head.with_opaque(&frame, pending.opaque).unwrap_or(frame);
-        let Some(slot) = state.links.get(&id) else {
-            return plain(frame);
-        };
         let code = pending.code;
         let suggests_slave = is_pull(code)
             && head
@@ -93,15 +89,6 @@ impl Session {
         })();
         if let Some(half) = half.filter(|_| self.place.broker.is_none()) {
             self.core.transactions.remember(half, Arc::clone(broker));
-        }
-    }
-
-    /// Messages of this broker with store hosts that lead here, when this door gives out such.
-    pub(super) fn with_our_hosts(&self, state: &State, broker: &Arc<str>, body: &Bytes) -> Bytes {
-        let link = state.by_broker.get(broker).and_then(|id| state.links.get(id));
-        match link.and_then(|slot| slot.store_host) {
-            Some(host) => rewrite_store_hosts(body, host),
-            None => body.clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -13,7 +14,8 @@ use super::heartbeat::Beat;
 use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
-use crate::protocol::{Frame, Head};
+use crate::protocol::body::rewrite_store_hosts;
+use crate::protocol::{Code, Command, Frame, Head, Kind};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
@@ -163,6 +165,31 @@ impl State {
             && let Ok(frame) = head.with_opaque(frame, push.opaque)
         {
             slot.link.send(head.clone(), frame, None);
+        }
+    }
+
+    /// Messages of this broker with store hosts that lead here, when this door gives out such.
+    pub(super) fn with_our_hosts(&self, broker: &Arc<str>, body: &Bytes) -> Bytes {
+        let link = self.by_broker.get(broker).and_then(|id| self.links.get(id));
+        match link.and_then(|slot| slot.store_host) {
+            Some(host) => rewrite_store_hosts(body, host),
+            None => body.clone(),
+        }
+    }
+
+    /// Answers the client. An answer that cannot be encoded is a fault of ours and becomes code 1.
+    pub(super) fn answer(&mut self, answer: &Command) {
+        match answer.encode() {
+            Ok(frame) => self.client.push(frame),
+            Err(error) => tracing::error!(%error, code = answer.code.0, "an answer could not be encoded"),
+        }
+    }
+
+    /// Answers a request with a code and a remark, unless it is one-way.
+    pub(super) fn answer_error(&mut self, request: (&Head, Kind), code: Code, remark: &str) {
+        let (head, kind) = request;
+        if !head.is_oneway() {
+            self.answer(&Command::answer(head, kind, code).with_remark(remark));
         }
     }
 

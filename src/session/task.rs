@@ -14,7 +14,7 @@ use crate::socket::{Inbox, Progress, ReadError};
 /// How long a client may take to close after the proxy has said its last.
 const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
 /// How far ahead the timer is set when nothing is due.
-const FAR: std::time::Duration = std::time::Duration::from_secs(3_600);
+const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// Serves one client until it leaves, is idle too long, or the proxy has drained it.
 ///
@@ -43,6 +43,7 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
 impl Session {
     async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
         let mut drain = self.core.drain.clone();
+        let mut leaving = false;
         let mut timer = pin!(sleep_until(
             Instant::now() + self.core.config.load().timeouts.idle
         ));
@@ -72,11 +73,12 @@ impl Session {
                     let Some(next) = self.expire() else { return End::Idle };
                     timer.as_mut().reset(next);
                 }
-                changed = drain.changed(), if !status.draining => {
+                changed = drain.changed(), if !leaving => {
                     if changed.is_err() {
                         return End::Drained;
                     }
                     if let Some(deadline) = *drain.borrow_and_update() {
+                        leaving = true;
                         self.begin_drain(deadline);
                     }
                 }
@@ -122,31 +124,37 @@ impl Session {
         if state.is_drained(now) {
             return Err(End::Drained);
         }
-        let was_full = state.client.len() > config.limits.queue;
-        let blocked = match state.client.flush(&self.socket) {
+        let blocked = match self.write_client(&mut state, config.limits.queue) {
             Ok(progress) => progress == Progress::Blocked,
             Err(error) => return Err(End::Gone(error.to_string())),
         };
-        if was_full && state.client.len() <= config.limits.queue {
-            self.client_room.notify_waiters();
-        }
         // A client that does not read its answers is not read either.
         let reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
         Ok(Status {
             reading,
             blocked,
-            draining: state.draining,
             due: state.due,
         })
     }
 
     /// Writes to the client from another task; what does not fit is left to the session's own.
     pub(super) fn flush_client(&self, state: &mut super::State) {
-        match state.client.flush(&self.socket) {
+        let limit = self.core.config.load().limits.queue;
+        match self.write_client(state, limit) {
             Ok(Progress::Done) => {}
             // A failed socket is seen by the session's own task as well.
             Ok(Progress::Blocked) | Err(_) => self.wake.notify_one(),
         }
+    }
+
+    /// Writes what the client takes, and lets brokers be read again when that made room.
+    fn write_client(&self, state: &mut super::State, limit: usize) -> std::io::Result<Progress> {
+        let was_full = state.client.len() > limit;
+        let progress = state.client.flush(&self.socket);
+        if was_full && state.client.len() <= limit {
+            self.client_room.notify_waiters();
+        }
+        progress
     }
 
     /// Ends what has waited too long; when to look again, or `None` when the client itself has been silent too long.
@@ -172,7 +180,6 @@ impl Session {
 struct Status {
     reading: bool,
     blocked: bool,
-    draining: bool,
     due: Option<Instant>,
 }
 

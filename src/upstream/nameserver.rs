@@ -16,7 +16,7 @@ use crate::protocol::{Command, Frame, Head};
 use crate::socket::{Inbox, Outbox, Progress, ReadError};
 
 /// How long one name server may take for one answer before the next is asked.
-const ANSWER_LIMIT: Duration = Duration::from_millis(2_000);
+const ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
 /// How long opening a connection to one name server may take.
 const CONNECT_LIMIT: Duration = Duration::from_millis(800);
 /// Answers of name servers are small; a route of thousands of brokers stays far below.
@@ -83,10 +83,10 @@ impl NameServers {
         let mut tried = Vec::new();
         // Once more than there are addresses: the connection in use may have been closed while idle.
         for _ in 0..=addresses.len() {
-            match self.call_current(&addresses, command, &mut tried).await {
-                Some(answer) => return Ok(answer),
-                None => debug!(tried = ?tried.last(), "asking the next name server"),
+            if let Some(answer) = self.call_current(&addresses, command, &mut tried).await {
+                return Ok(answer);
             }
+            debug!(tried = ?tried.last(), "asking the next name server");
         }
         Err(NameServerError {
             tried: tried.join("; "),

@@ -53,7 +53,7 @@ impl QueueSet {
     /// The queues of a lock answer.
     pub fn locked(self) -> Vec<Value> {
         match self.all.get("lockOKMQSet") {
-            Some(Value::Array(queues.to_vec())) => queues.clone(),
+            Some(Value::Array(queues)) => queues.clone(),
             _ => Vec::new(),
         }
     }
