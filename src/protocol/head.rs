@@ -118,7 +118,9 @@ impl Head {
     /// The same frame with another opaque; the body is shared.
     pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
         let header = frame.header();
-        if opaque == self.opaque && self.opaque_at.is_some() {
+        // A null there would make the reference reader invent an opaque of its own.
+        let written = self.opaque_at.clone().and_then(|at| header.get(at));
+        if opaque == self.opaque && written.is_some_and(|text| text != b"null") {
             return Ok(frame.clone());
         }
         let Some(at) = self.opaque_at.clone() else {

@@ -44,7 +44,7 @@ impl QueueSet {
         sets.into_iter()
             .map(|(broker, queues)| {
                 let mut part = self.all.clone();
-                part.insert("mqSet".to_owned(), Value::Array(queues.to_vec()));
+                part.insert("mqSet".to_owned(), Value::Array(queues));
                 (broker, Value::Object(part).to_string().into_bytes())
             })
             .collect()
