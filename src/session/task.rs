@@ -168,7 +168,7 @@ impl Session {
             }
             state.due = None;
             self.expire_requests(&mut state, now);
-            self.expire_drain(&mut state, now);
+            Self::expire_drain(&mut state, now);
             state.due_by(idle_at);
             state.due
         };
