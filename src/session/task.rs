@@ -107,7 +107,7 @@ impl Session {
         let config = self.core.config.load();
         let mut state = self.lock();
         let now = Instant::now();
-        let full = |state: &super::State| state.fullest_link() > config.limits.queue;
+        let full = |state: &super::State| state.is_full(config.limits.queue);
         // While leaving, nothing more is read, except to tell clients to go elsewhere.
         let taking = |state: &super::State| !state.draining || config.drain.go_away;
         while !full(&state) && taking(&state) {
