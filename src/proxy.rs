@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::downstream::{BindError, Listener, PortFile, Shared};
+use crate::downstream::{ListenError, Listener, Shared};
 use crate::route::{Directory, Transactions};
 use crate::session::Core;
 use crate::upstream::NameServers;
@@ -23,10 +23,8 @@ use crate::worker::Workers;
 /// Why a proxy cannot start.
 #[derive(Debug)]
 pub enum StartError {
-    /// An address cannot be bound.
-    Bind(BindError),
-    /// The file of broker ports cannot be used.
-    Ports(anyhow::Error),
+    /// A listener cannot start.
+    Listen(ListenError),
     /// The system gives no threads.
     Workers(std::io::Error),
 }
@@ -34,8 +32,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind(error) => error.fmt(f),
-            Self::Ports(error) => write!(f, "{error:#}"),
+            Self::Listen(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
         }
     }
@@ -60,12 +57,12 @@ impl Proxy {
     )]
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let runtime = Handle::current();
-        let ports = PortFile::open(config.state_dir.clone()).map_err(StartError::Ports)?;
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
         let nameservers = NameServers::new(config.nameservers.clone());
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
+        let state_dir = config.state_dir.clone();
         let permits = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
@@ -77,7 +74,7 @@ impl Proxy {
         });
         let shared = Arc::new(Shared {
             core,
-            ports,
+            state_dir,
             workers,
             runtime: runtime.clone(),
             stop: CancellationToken::new(),
@@ -91,7 +88,7 @@ impl Proxy {
             refresher: runtime.spawn(directory.keep_fresh()),
         };
         for listener in settings {
-            let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Bind)?;
+            let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Listen)?;
             proxy.listeners.push(listener);
         }
         Ok(proxy)

@@ -40,6 +40,14 @@ pub(super) struct Settings {
     #[arg(long, value_name = "WHAT[,WHAT...]", help_heading = CLUSTER, verbatim_doc_comment)]
     allow: Option<String>,
 
+    /// Folder of filters
+    ///
+    /// This version runs no filters yet: it refuses to start with a folder that holds any.
+    /// Default: none
+    /// Example: --filters ./filters.d
+    #[arg(long, value_name = "DIR", help_heading = PROCESS, verbatim_doc_comment)]
+    filters: Option<String>,
+
     /// IP address and port that clients connect to
     ///
     /// The port two below is taken too, for clients of the 4.4 age. Port 0 picks a free one.
@@ -179,6 +187,7 @@ impl Settings {
             LogFormat::Json => "json",
         });
         let given = [
+            flag("--filters", &["filters"], self.filters.as_deref()),
             flag("--workers", &["workers"], self.workers.map(i64::from)),
             flag("--state-dir", &["state_dir"], self.state_dir.as_deref()),
             flag("--log-format", &["log", "format"], format),

@@ -32,6 +32,9 @@ pub struct File {
     /// Folder that remembers which port belongs to which broker across restarts; "" keeps that in memory only.
     /// Default: "gimbal-state". Changing it needs a restart.
     pub state_dir: Option<String>,
+    /// Folder of filters. This version runs none yet, so it refuses a folder with filters in it rather than go on
+    /// without them. Default: none.
+    pub filters: Option<String>,
     /// What is logged, and how.
     pub log: Log,
     /// The addresses clients come in by. Default: one listener on 0.0.0.0:9876.

@@ -1,10 +1,11 @@
 //! Listeners: a bound address with its per-broker ports, and the loops that accept on them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -27,33 +28,46 @@ const BACKLOG: i32 = 1_024;
 /// Pause after a failed accept: out of descriptors, mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An address that cannot be bound.
+/// Why a listener cannot start.
 #[derive(Debug)]
-pub struct BindError {
-    listener: String,
-    address: SocketAddr,
-    source: std::io::Error,
+pub enum ListenError {
+    /// Its address cannot be bound.
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file that remembers its brokers' ports cannot be used.
+    Ports(io::Error),
 }
 
-impl fmt::Display for BindError {
+impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "listener {}: cannot listen on {}: {}",
-            self.listener, self.address, self.source
-        )
+        match self {
+            Self::Bind {
+                listener,
+                address,
+                source,
+            } => {
+                write!(f, "listener {listener}: cannot listen on {address}: {source}")
+            }
+            Self::Ports(error) => write!(f, "the ports of brokers cannot be read: {error}"),
+        }
     }
 }
 
-impl std::error::Error for BindError {}
+impl std::error::Error for ListenError {}
 
 /// What every listener of a proxy uses.
 #[derive(Debug)]
 pub struct Shared {
     /// What sessions share.
     pub core: Arc<Core>,
-    /// Where ports are remembered.
-    pub ports: PortFile,
+    /// The folder in which ports are remembered.
+    pub state_dir: Option<PathBuf>,
     /// The threads that serve connections.
     pub workers: Workers,
     /// The runtime of the accept loops.
@@ -82,13 +96,14 @@ pub struct Listener {
 #[derive(Debug)]
 struct Ports {
     book: PortBook,
+    file: PortFile,
     open: BTreeMap<String, u16>,
 }
 
 impl Listener {
     /// Binds the address and every broker port known so far, and starts accepting.
-    pub fn start(settings: Settings, shared: &Arc<Shared>) -> Result<Arc<Self>, BindError> {
-        let failed = |source| BindError {
+    pub fn start(settings: Settings, shared: &Arc<Shared>) -> Result<Arc<Self>, ListenError> {
+        let failed = |source| ListenError::Bind {
             listener: settings.name.clone(),
             address: settings.bind,
             source,
@@ -102,11 +117,9 @@ impl Listener {
         let range = settings
             .broker_ports
             .unwrap_or_else(|| derived_range(bound.port()));
-        let book = PortBook::new(
-            range,
-            settings.brokers.clone(),
-            shared.ports.ports(&settings.name),
-        );
+        let file = PortFile::new(shared.state_dir.as_deref(), &settings.name, bound.port());
+        let remembered = file.load().map_err(ListenError::Ports)?;
+        let book = PortBook::new(range, settings.brokers.clone(), remembered);
         let known = book.all();
         let listener = Arc::new_cyclic(|this| Self {
             shared: Arc::clone(shared),
@@ -115,6 +128,7 @@ impl Listener {
             only_v6,
             ports: Mutex::new(Ports {
                 book,
+                file,
                 open: BTreeMap::new(),
             }),
             this: std::sync::Weak::clone(this),
@@ -215,7 +229,7 @@ impl Listener {
         peer: SocketAddr,
         broker: Option<Arc<str>>,
         permit: P,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let local = socket.local_addr()?.ip().to_canonical();
         let socket = socket.into_std()?;
@@ -304,8 +318,7 @@ impl Door for Listener {
             for socket in sockets {
                 this.accept_on(socket, Some(Arc::clone(&name)));
             }
-            let settings = self.settings.load();
-            if let Err(error) = self.shared.ports.store(&settings.name, ports.book.assigned()) {
+            if let Err(error) = ports.file.store(ports.book.assigned()) {
                 warn!(%error, broker, port, "the port of a broker cannot be remembered; it may change at a restart");
             }
             port
@@ -316,7 +329,7 @@ impl Door for Listener {
 }
 
 /// Binds a listening socket. An IPv6 wildcard takes IPv4 clients too, unless `only_v6`.
-fn bind(address: SocketAddr, only_v6: bool) -> std::io::Result<StdListener> {
+fn bind(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     SockRef::from(&socket).set_reuse_address(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {

@@ -6,5 +6,4 @@ mod listener;
 mod opening;
 mod ports;
 
-pub use listener::{BindError, Listener, Shared};
-pub use ports::PortFile;
+pub use listener::{ListenError, Listener, Shared};

@@ -4,11 +4,8 @@
 //! in each block of four, the upper two are handed out and the lower two stand two below them.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-
-use anyhow::Context;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// How far below a port old clients send (`MixAll.brokerVIPChannel`).
 pub(super) const VIP_GAP: u16 = 2;
@@ -115,58 +112,54 @@ impl PortBook {
     }
 }
 
-/// The file in which ports are remembered: listener name to broker name to port.
+/// The file in which one listener's ports are remembered: broker name to port.
+///
+/// The port of the listener is part of the file's name, so that two instances may share a folder.
 #[derive(Debug)]
-pub struct PortFile {
+pub(super) struct PortFile {
     path: Option<PathBuf>,
-    ports: Mutex<BTreeMap<String, BTreeMap<String, u16>>>,
 }
 
 impl PortFile {
-    /// Reads `ports.json` in `folder`; `None` remembers nothing beyond this process. A missing file is an empty one.
-    pub fn open(folder: Option<PathBuf>) -> anyhow::Result<Self> {
-        let path = folder.map(|folder| folder.join("ports.json"));
-        let ports = match &path {
-            Some(path) if path.exists() => {
-                let text =
-                    std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-                serde_json::from_slice(&text).with_context(|| {
-                    format!(
-                        "{}: expected {{\"listener\": {{\"broker\": port}}}}; repair it, or remove it if clients may see \
-                         other ports",
-                        path.display()
-                    )
-                })?
-            }
-            _ => BTreeMap::new(),
+    /// The file of a listener in `folder`; `None` remembers nothing beyond this process.
+    pub(super) fn new(folder: Option<&Path>, listener: &str, port: u16) -> Self {
+        Self {
+            path: folder.map(|folder| folder.join(format!("ports-{listener}-{port}.json"))),
+        }
+    }
+
+    /// The ports remembered. A missing file is an empty one.
+    pub(super) fn load(&self) -> io::Result<BTreeMap<String, u16>> {
+        let Some(path) = &self.path else {
+            return Ok(BTreeMap::new());
         };
-        Ok(Self {
-            path,
-            ports: Mutex::new(ports),
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            Err(error) => {
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", path.display()),
+                ));
+            }
+        };
+        serde_json::from_slice(&text).map_err(|error| {
+            let what = format!(
+                "{}: {error}; expected {{\"broker\": port}}: repair it, or remove it if clients may see other ports",
+                path.display()
+            );
+            io::Error::new(io::ErrorKind::InvalidData, what)
         })
     }
 
-    /// The ports remembered for a listener.
-    pub(super) fn ports(&self, listener: &str) -> BTreeMap<String, u16> {
-        self.ports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(listener)
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    /// Remembers the ports of a listener. The file is replaced as a whole, so a crash leaves the old or the new one.
-    pub(super) fn store(&self, listener: &str, ports: &BTreeMap<String, u16>) -> std::io::Result<()> {
-        let mut all = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(listener.to_owned(), ports.clone());
+    /// Remembers these ports. The file is replaced as a whole, so a crash leaves the old or the new one.
+    pub(super) fn store(&self, ports: &BTreeMap<String, u16>) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let text = serde_json::to_vec_pretty(&*all)?;
         let fresh = path.with_extension("json.new");
-        std::fs::write(&fresh, text)?;
+        std::fs::write(&fresh, serde_json::to_vec_pretty(ports)?)?;
         std::fs::rename(&fresh, path)
     }
 }
@@ -222,17 +215,22 @@ mod tests {
     #[test]
     fn ports_survive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
-        let file = PortFile::open(Some(folder.path().join("state"))).unwrap();
+        let state = folder.path().join("state");
+        let file = PortFile::new(Some(&state), "main", 9_876);
         let ports = BTreeMap::from([("broker-a".to_owned(), 12_002)]);
-        file.store("main", &ports).unwrap();
+        file.store(&ports).unwrap();
+        assert_eq!(PortFile::new(Some(&state), "main", 9_876).load().unwrap(), ports);
+        let other = PortFile::new(Some(&state), "main", 9_877);
         assert_eq!(
-            PortFile::open(Some(folder.path().join("state")))
-                .unwrap()
-                .ports("main"),
-            ports
+            other.load().unwrap(),
+            BTreeMap::new(),
+            "another instance has its own"
         );
-        std::fs::write(folder.path().join("state/ports.json"), "[]").unwrap();
-        let error = PortFile::open(Some(folder.path().join("state"))).unwrap_err();
-        assert!(format!("{error:#}").contains("ports.json"), "{error:#}");
+        std::fs::write(state.join("ports-main-9876.json"), "[]").unwrap();
+        let error = file.load().unwrap_err().to_string();
+        assert!(
+            error.contains("ports-main-9876.json") && error.contains("repair it"),
+            "{error}"
+        );
     }
 }

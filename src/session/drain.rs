@@ -33,7 +33,7 @@ impl Session {
     }
 
     /// The moment has come, or the time is over.
-    pub(super) fn expire_drain(&self, state: &mut State, now: Instant) {
+    pub(super) fn expire_drain(state: &mut State, now: Instant) {
         let Some((leave_at, deadline)) = state.leave_at else {
             return;
         };

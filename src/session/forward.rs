@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gather::{Gather, Gathering};
 use super::request::{Request, is_pull, is_send};
 use super::{Session, State};
-use crate::protocol::body::{ConsumerGroup, QueueSet, TopicRoute};
+use crate::protocol::body::{ConsumerGroup, QueueSet};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, response};
 use crate::route::{HalfMessage, Plan};
@@ -163,12 +163,4 @@ fn needs_look(code: Code, rewrites_store_hosts: bool) -> bool {
                     code,
                     rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
                 )))
-}
-
-/// A broker of the topic: one already in use rather than another, one with a master rather than without.
-pub(super) fn any_of(state: &State, route: &TopicRoute) -> Option<String> {
-    let brokers = route.brokers();
-    let in_use = brokers.iter().find(|broker| state.is_ready(&broker.name));
-    let any = in_use.or_else(|| brokers.iter().find(|broker| broker.addresses.contains_key(&0)));
-    any.or(brokers.first()).map(|broker| broker.name.clone())
 }

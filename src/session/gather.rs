@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
-use super::heartbeat::without_v2;
 use super::request::Request;
 use super::{Session, State};
 use crate::protocol::body::{QueueSet, encode_lock_answer};
@@ -151,4 +150,9 @@ impl Session {
             }
         }
     }
+}
+
+/// Takes away what would make a client send short heartbeats: behind one address they cannot be kept apart by broker.
+fn without_v2(answer: &mut Command) {
+    answer.remove_field("IS_SUPPORT_HEART_BEAT_V2");
 }

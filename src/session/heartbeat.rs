@@ -42,11 +42,6 @@ impl Beat {
     }
 }
 
-/// Takes away what would make a client send short heartbeats: behind one address they cannot be kept apart by broker.
-pub(super) fn without_v2(answer: &mut Command) {
-    answer.remove_field("IS_SUPPORT_HEART_BEAT_V2");
-}
-
 impl Session {
     pub(super) fn heartbeat(self: &Arc<Self>, state: &mut State, request: Request) {
         let heartbeat = match Heartbeat::decode(request.frame.body()) {

@@ -61,9 +61,7 @@ impl Session {
                 }
             }
             this.flush_client(&mut state);
-            if state.draining {
-                this.wake.notify_one();
-            }
+            this.wake.notify_one();
         });
     }
 
@@ -184,6 +182,7 @@ impl Session {
         plan: Plan,
     ) {
         if let Some(waiting) = state.parked.get_mut(&topic) {
+            state.parked_bytes = state.parked_bytes.saturating_add(request.frame.len());
             waiting.push(Parked { request, plan });
             return;
         }
@@ -191,6 +190,7 @@ impl Session {
             return self.routed(state, Ok(&route), request, plan);
         }
         let deadline = request.deadline;
+        state.parked_bytes = state.parked_bytes.saturating_add(request.frame.len());
         state.parked.insert(topic.clone(), vec![Parked { request, plan }]);
         let this = Arc::clone(self);
         state.spawn(async move {
@@ -198,6 +198,7 @@ impl Session {
             let route = lookup.unwrap_or(Err(LookupError::Late));
             let mut state = this.lock();
             for Parked { request, plan } in state.parked.remove(&topic).unwrap_or_default() {
+                state.parked_bytes = state.parked_bytes.saturating_sub(request.frame.len());
                 this.routed(&mut state, route.as_deref(), request, plan);
             }
             this.settle(&mut state);

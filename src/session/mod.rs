@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                   task::run                                   link_task::drive, one per broker
-//!  client ──▶ frames ──▶ request ──▶ router ──▶ Link ──────────▶ broker
+//!  client ──▶ frames ──▶ dispatch ──▶ forward ──▶ Link ──────────▶ broker
 //!         ◀── outbox ◀── response / push  ◀───────── frames ◀──┘
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
 //! none the client is not read, until the broker is given up after ten seconds.
 
+mod dispatch;
 mod drain;
 mod forward;
 mod gather;

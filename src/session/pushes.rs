@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::responses::with_host;
 use super::{Session, State};
 use crate::protocol::body::{MessageId, rewrite_store_hosts};
 use crate::protocol::request as rq;
@@ -118,7 +117,7 @@ fn rewrite_hosts(command: &mut Command, host: std::net::SocketAddr) {
         let ids = command
             .field(field)
             .filter(|id| leads_to_broker(command, field, id));
-        if let Some(ids) = ids.map(|id| with_host(id, host)) {
+        if let Some(ids) = ids.map(|id| MessageId::with_host(id, host)) {
             command.set_field(field, ids);
         }
     }

@@ -56,7 +56,7 @@ impl Session {
         if let Some(msg_id) = &sent {
             self.note_half(&slot.link.broker, msg_id, head, &frame);
         }
-        let new_ids = sent.and_then(|ids| Some(with_host(&ids, slot.store_host?)));
+        let new_ids = sent.and_then(|ids| Some(MessageId::with_host(&ids, slot.store_host?)));
         if !suggests_slave && hosts.is_none() && new_ids.is_none() {
             return plain(frame);
         }
@@ -100,13 +100,4 @@ fn has_records(code: Code) -> bool {
             code,
             rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
         )
-}
-
-/// The ids of a send answer, one or more separated by commas, with another host.
-pub(super) fn with_host(ids: &str, host: std::net::SocketAddr) -> String {
-    let rewritten = ids.split(',').map(|id| match MessageId::parse(id) {
-        Some(parsed) if parsed.host.is_ipv4() == host.is_ipv4() => MessageId { host, ..parsed }.to_string(),
-        _ => id.to_owned(),
-    });
-    rewritten.collect::<Vec<_>>().join(",")
 }

@@ -22,6 +22,9 @@ use crate::upstream::{Link, Phase};
 /// Topics remembered per session for finding its brokers; a client with more gets its heartbeats to those of the first.
 const TOPICS_KEPT: usize = 4_096;
 
+/// Requests of one client that name servers are asked about at a time; above it the client is not read.
+const LOOKUPS_OPEN: usize = 256;
+
 /// The state of one session.
 #[derive(Debug)]
 pub(super) struct State {
@@ -39,6 +42,8 @@ pub(super) struct State {
     pub(super) pushes: HashMap<i32, Push>,
     /// Requests that wait for a topic route, by topic, in order.
     pub(super) parked: HashMap<String, Vec<Parked>>,
+    /// Bytes of those requests.
+    pub(super) parked_bytes: usize,
     /// The client's last heartbeat.
     pub(super) beat: Option<Beat>,
     /// Queries answered a moment ago, see [`super::query`].
@@ -87,6 +92,7 @@ impl State {
             next_gather: 0,
             pushes: HashMap::new(),
             parked: HashMap::new(),
+            parked_bytes: 0,
             beat: None,
             recent_queries: Vec::new(),
             topics: BTreeSet::new(),
@@ -199,13 +205,11 @@ impl State {
         link.is_some_and(|slot| slot.link.phase == Phase::Ready)
     }
 
-    /// Bytes that wait for the fullest link.
-    pub(super) fn fullest_link(&self) -> usize {
-        self.links
-            .values()
-            .map(|slot| slot.link.queued())
-            .max()
-            .unwrap_or_default()
+    /// Whether so much waits that the client is not read for now.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        self.lookups > LOOKUPS_OPEN
+            || self.parked_bytes > limit
+            || self.links.values().any(|slot| slot.link.queued() > limit)
     }
 
     /// Whether any request of the client is open.

@@ -107,7 +107,7 @@ impl Session {
         let config = self.core.config.load();
         let mut state = self.lock();
         let now = Instant::now();
-        let full = |state: &super::State| state.fullest_link() > config.limits.queue;
+        let full = |state: &super::State| state.is_full(config.limits.queue);
         // While leaving, nothing more is read, except to tell clients to go elsewhere.
         let taking = |state: &super::State| !state.draining || config.drain.go_away;
         while !full(&state) && taking(&state) {
@@ -168,7 +168,7 @@ impl Session {
             }
             state.due = None;
             self.expire_requests(&mut state, now);
-            self.expire_drain(&mut state, now);
+            Self::expire_drain(&mut state, now);
             state.due_by(idle_at);
             state.due
         };

@@ -42,6 +42,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         .map(|(i, l)| check_listener(l, i, problems))
         .collect();
     check_names(written, problems);
+    check_filters(file.filters.as_deref(), problems);
     let config = Config {
         nameservers,
         allow: check_allow(&file.allow.0, problems),
@@ -241,6 +242,23 @@ fn check_state_dir(written: Option<&str>) -> Option<PathBuf> {
         Some("") => None,
         Some(folder) => Some(folder.into()),
         None => Some("gimbal-state".into()),
+    }
+}
+
+/// A filter that is there and does not run is an open door, so it is a problem until filters run.
+fn check_filters(written: Option<&str>, problems: &mut Problems) {
+    let Some(folder) = written else { return };
+    let found = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let filters = found
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .count();
+    if filters > 0 {
+        let what = format!("has {filters} .wasm in it, and this version of Gimbal runs no filters");
+        problems.error("filters", what, "a folder without .wasm files, or no folder");
     }
 }
 

@@ -26,6 +26,21 @@ fn good(text: &str) {
 }
 
 #[test]
+fn filters_that_would_not_run_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("nameservers = 'a:1'\nfilters = '{}'", folder.path().display());
+    let problems = || {
+        let (file, mut problems) = read(&text);
+        check(&file, &mut problems);
+        problems.errors
+    };
+    assert_eq!(problems(), [], "an empty folder does no harm");
+    std::fs::write(folder.path().join("10-acl.wasm"), "").unwrap();
+    let found = problems();
+    assert!(found.iter().any(|problem| problem.path == "filters"), "{found:?}");
+}
+
+#[test]
 fn the_defaults_are_a_working_proxy_but_for_the_name_server() {
     let (file, mut problems) = read("");
     check(&file, &mut problems);

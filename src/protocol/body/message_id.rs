@@ -39,6 +39,18 @@ impl MessageId {
     }
 }
 
+impl MessageId {
+    /// The ids in a send answer, one or more separated by commas, with another host; ids of the other address family
+    /// keep theirs.
+    pub fn with_host(ids: &str, host: SocketAddr) -> String {
+        let rewritten = ids.split(',').map(|id| match Self::parse(id) {
+            Some(parsed) if parsed.host.is_ipv4() == host.is_ipv4() => Self { host, ..parsed }.to_string(),
+            _ => id.to_owned(),
+        });
+        rewritten.collect::<Vec<_>>().join(",")
+    }
+}
+
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.ip() {
