@@ -63,7 +63,7 @@ class Choice:
 
     def of(self, client: Client) -> list[str]:
         """The scenarios of one client."""
-        return [name for name in matrix.scenarios(client, self.full) if not self.scenarios or name in self.scenarios]
+        return [name for name in matrix.scenarios(client, self.full or bool(self.scenarios)) if not self.scenarios or name in self.scenarios]
 
     def extra(self, name: str, short: bool) -> bool:
         """Whether a fault or tool scenario runs."""
