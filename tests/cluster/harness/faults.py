@@ -92,8 +92,10 @@ def master_lost(f: Field) -> None:
         for i in range(20):
             send(f.cluster, name, topic, f"{name} {i}")
     master, slave = f.cluster.brokers["a"], f.cluster.brokers["a-slave"]
-    end = time.monotonic() + 40
-    while read_end(slave.address, topic) < 20 and time.monotonic() < end:
+    end = time.monotonic() + 60
+    while not holds(slave.address, topic, 20):
+        if time.monotonic() > end:
+            raise TimeoutError("the slave did not catch up within 60 s")
         time.sleep(0.5)
     master.stop(signal.SIGKILL)
     try:
@@ -116,12 +118,14 @@ def send(cluster: Cluster, broker: str, topic: str, body: str) -> None:
     assert answer.code == 0, answer.remark
 
 
-def read_end(address: str, topic: str) -> int:
-    """How many messages a replica holds in queue 0 of a topic."""
+def holds(address: str, topic: str, count: int) -> bool:
+    """Whether a replica has `count` messages in queue 0 of a topic and knows the topic, which it learns every 10 s only."""
     link = Connection(address)
-    answer = link.call(30, {"topic": topic, "queueId": "0"})
-    link.close()
-    return int(answer.ext.get("offset", "0"))
+    try:
+        known = link.call(351, {"topic": topic}).code == 0
+        return known and int(link.call(30, {"topic": topic, "queueId": "0"}).ext.get("offset", "0")) >= count
+    finally:
+        link.close()
 
 
 def controller_switch(f: Field) -> None:
