@@ -7,8 +7,9 @@ import time
 from typing import Callable
 
 from .balancer import Balancer
-from .clients import Result
+from .clients import Result, Running
 from .field import Field
+from .process import NotReady
 from .servers import Cluster
 from .wire import Connection
 
@@ -16,14 +17,25 @@ JAVA_AND_GO = ["5.5.0", "Go v2.1.2"]
 PER_PORT = ["4.9.4", "Go v2.1.2"]
 
 
-def everyone(f: Field, names: list[str], seconds: int, sides: list[str] | None = None, **options: object) -> dict:
+def everyone(f: Field, names: list[str], seconds: int, sides: list[str] | None = None, **options: object) -> dict[tuple[str, str], Running]:
     """Starts `stream` for each client on each side and waits until all of them flow."""
-    running = {(name, side): f.begin(name, side, f.address(side), ["stream"], limit=seconds + 150, seconds=seconds, **options)
-               for name in names for side in sides or f.sides()}
-    for client in running.values():
-        client.await_event("flowing")
-    time.sleep(4)
+    running = {}
+    for name in names:
+        for side in sides or f.sides():
+            running[name, side] = f.begin(name, side, f.address(side), ["stream"], limit=seconds + 150, seconds=seconds, **options)
+            time.sleep(1)  # a JVM needs a core to start
+    flowing(running)
     return running
+
+
+def flowing(running: dict[tuple[str, str], Running]) -> None:
+    """Waits until every client sends; one that cannot start tells so in its result."""
+    for client in running.values():
+        try:
+            client.await_event("flowing")
+        except NotReady:
+            continue
+    time.sleep(4)
 
 
 def judge(results: dict[tuple[str, str], Result], slack: int) -> None:
@@ -80,8 +92,10 @@ def master_lost(f: Field) -> None:
         for i in range(20):
             send(f.cluster, name, topic, f"{name} {i}")
     master, slave = f.cluster.brokers["a"], f.cluster.brokers["a-slave"]
-    end = time.monotonic() + 40
-    while read_end(slave.address, topic) < 20 and time.monotonic() < end:
+    end = time.monotonic() + 60
+    while not holds(slave.address, topic, 20):
+        if time.monotonic() > end:
+            raise TimeoutError("the slave did not catch up within 60 s")
         time.sleep(0.5)
     master.stop(signal.SIGKILL)
     try:
@@ -104,12 +118,14 @@ def send(cluster: Cluster, broker: str, topic: str, body: str) -> None:
     assert answer.code == 0, answer.remark
 
 
-def read_end(address: str, topic: str) -> int:
-    """How many messages a replica holds in queue 0 of a topic."""
+def holds(address: str, topic: str, count: int) -> bool:
+    """Whether a replica has `count` messages in queue 0 of a topic and knows the topic, which it learns every 10 s only."""
     link = Connection(address)
-    answer = link.call(30, {"topic": topic, "queueId": "0"})
-    link.close()
-    return int(answer.ext.get("offset", "0"))
+    try:
+        known = link.call(351, {"topic": topic}).code == 0
+        return known and int(link.call(30, {"topic": topic, "queueId": "0"}).ext.get("offset", "0")) >= count
+    finally:
+        link.close()
 
 
 def controller_switch(f: Field) -> None:
@@ -124,9 +140,8 @@ def controller_switch(f: Field) -> None:
         time.sleep(12)  # both replicas must be in sync
         running = {(name, side): f.begin(name, side, address, ["stream"], cluster=cluster, limit=240, seconds=75, drain=90)
                    for name in ("5.5.0", "4.9.4") for side, address in addresses.items()}
-        for client in running.values():
-            client.await_event("flowing")
-        time.sleep(8)
+        flowing(running)
+        time.sleep(4)
         master = cluster.masters()["broker-a"]
         next(b for b in cluster.brokers.values() if b.address == master).stop(signal.SIGKILL)
         switched = time.monotonic()
@@ -191,9 +206,7 @@ def drain(f: Field) -> None:
     try:
         running = {(name, "gimbal"): f.begin(name, "gimbal", pair.address, ["stream"], limit=200, seconds=50)
                    for name in (["5.5.0", "4.9.4", "Go v2.1.2"] if f.full else JAVA_AND_GO)}
-        for client in running.values():
-            client.await_event("flowing")
-        time.sleep(6)
+        flowing(running)
         code = pair.gimbals[0].stop(signal.SIGTERM, 60)
         results = f.finish("SIGTERM under load", running)
         for result in results.values():

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import clients
+from . import clients, matrix
 from .clients import Result, Running
 from .gimbal import Gimbal
 from .peers import Watch
@@ -95,8 +95,7 @@ class Field:
         self.runs += 1
         prefix = f"f{self.runs}{who.tag()}{side[0]}"
         if topics:
-            for scenario in scenarios:
-                (cluster or self.cluster).create_topic(f"{prefix}_{scenario}")
+            matrix.prepare(cluster or self.cluster, prefix, scenarios, who.language == "go")
         return clients.begin(who, self.work, address, prefix, scenarios, watch=self.watch if side == "gimbal" else None,
                              **options)  # type: ignore[arg-type]
 

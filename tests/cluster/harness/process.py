@@ -30,7 +30,7 @@ class Process:
             self._from = out.tell()
             self._child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})}, start_new_session=True)
+                env={**os.environ, **(env or {})}, cwd=log.parent, start_new_session=True)
         self.pid = self._child.pid
         Process.alive.append(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import signal
 import sys
 import time
@@ -62,7 +63,7 @@ class Choice:
 
     def of(self, client: Client) -> list[str]:
         """The scenarios of one client."""
-        return [name for name in matrix.scenarios(client, self.full) if not self.scenarios or name in self.scenarios]
+        return [name for name in matrix.scenarios(client, self.full or bool(self.scenarios)) if not self.scenarios or name in self.scenarios]
 
     def extra(self, name: str, short: bool) -> bool:
         """Whether a fault or tool scenario runs."""
@@ -93,6 +94,11 @@ def main(words: list[str]) -> int:
     work = options.work.resolve()
     begin = time.monotonic()
     (work / "logs").mkdir(parents=True, exist_ok=True)
+    lock = (work / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"another run uses {work}; give this one a folder of its own with --work") from None
     needed = choice.clients if choice.matrix() else []
     extras = any(choice.extra(name, short) for name, _, short, _ in EXTRAS)
     java = sorted({c.version for c in needed if c.language == "java"} | ({"5.5.0", "5.1.0", "4.9.4"} if extras else set()))

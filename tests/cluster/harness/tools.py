@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import time
@@ -17,14 +18,17 @@ LIVE_CLIENT = "5.5.0"
 
 def mqadmin(f: Field, nameserver: str, *words: str) -> str:
     """What one mqadmin command prints."""
-    command = ["java", *JVM, "-Xmx256m", f"-Duser.home={f.work / 'homes' / 'mqadmin'}", "-cp", f.classpath,
+    home = f.work / "homes" / "mqadmin"  # also the working folder: consumerStatus writes files there
+    home.mkdir(parents=True, exist_ok=True)
+    command = ["java", *JVM, "-Xmx256m", f"-Duser.home={home}", "-cp", f.classpath,
                "org.apache.rocketmq.tools.command.MQAdminStartup", *words, "-n", nameserver]
-    (f.work / "homes" / "mqadmin").mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "ROCKETMQ_HOME": str(home)}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env={"ROCKETMQ_HOME": str(f.work), "PATH": "/usr/bin:/bin:/usr/local/bin"})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=home, env=environment)
     except subprocess.TimeoutExpired:
         return "no end within 120 s"
-    output = done.stdout + done.stderr
+    # The tool tells at length how it set up its own log.
+    output = "".join(line for line in (done.stdout + done.stderr).splitlines(True) if "|-" not in line)
     with (f.work / "logs" / "mqadmin.log").open("a") as file:
         file.write(f"\n$ mqadmin {' '.join(words)} -n {nameserver}\n{output}")
     return output
@@ -51,7 +55,7 @@ def one_command(f: Field, nameserver: str, words: list[str], patterns: list[str]
     """Runs a command and looks for what it must show."""
     output = mqadmin(f, nameserver, *words)
     missing = [pattern for pattern in patterns if not re.search(pattern, output)]
-    if missing or "Exception" in output:
+    if missing or "Exception:" in output:
         return {"ok": False, "why": f"output lacks {missing}" if missing else "an exception", "log": str(f.work / "logs" / "mqadmin.log")}
     return {"ok": True}
 

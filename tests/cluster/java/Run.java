@@ -65,6 +65,11 @@ class Run {
     <T> T start(T client) throws Exception {
         call(client, "setNamesrvAddr", Client.option("n", ""));
         call(client, "setInstanceName", name + instances.incrementAndGet() + "_" + id);
+        try {
+            call(client, "setMqClientApiTimeout", 6000); // 3 s are too short for the start of many clients on a busy machine
+        } catch (UnsupportedOperationException e) {
+            // clients before 4.8 have a fixed limit
+        }
         call(client, "start");
         closers.addFirst(() -> { try { call(client, "shutdown"); } catch (Exception e) { e.printStackTrace(); } });
         return client;

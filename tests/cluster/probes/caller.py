@@ -211,9 +211,10 @@ class Caller:
         text = text.replace(self.token, "*")
         return re.sub(r"\d+", "N", re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", text))
 
-    def see(self, answer: Command, *more: str) -> dict[str, object]:
+    def see(self, answer: Command, *moving: str) -> dict[str, object]:
         """What must be equal on both sides: code, remark, names of fields, and the values that do not move."""
-        ext = {key: value.replace(self.token, "*") if key in STABLE or key in more else "any" for key, value in sorted(answer.ext.items())}
+        stable = STABLE - set(moving)
+        ext = {key: value.replace(self.token, "*") if key in stable else "any" for key, value in sorted(answer.ext.items())}
         return {"code": answer.code, "remark": self.scrub(answer.remark), "ext": ext, "body": bool(answer.body),
                 "flag": answer.flag, "language": answer.language, "version": answer.version, "binary": answer.binary}
 

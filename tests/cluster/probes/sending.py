@@ -184,7 +184,7 @@ def recall(c: Caller) -> object:
         handle = answer.ext["recallHandle"]
         assert base64.urlsafe_b64decode(handle).decode().split(" ")[2] == broker
         request = {"topic": topic, "recallHandle": handle, "producerGroup": c.name("p")}
-        seen[broker] = c.see(answer), c.see(c.call(broker, 370, request))
+        seen[broker] = c.see(answer, "queueOffset"), c.see(c.call(broker, 370, request))
         other = BROKERS[1 - BROKERS.index(broker)]
         seen[f"{broker} elsewhere"] = c.see(c.call(other, 370, request))
         seen[f"{broker} nonsense"] = c.see(c.call(broker, 370, {**request, "recallHandle": "abc"}))
@@ -208,9 +208,9 @@ def reply(c: Caller) -> object:
                 assert f"CORRELATION_ID\x01{correlation}" in push.ext["properties"], push.ext
                 arrived.answer(push)
                 answer = link.finish(opaque, 8)
-                seen[f"{broker} {code}"] = c.see(answer), sorted(push.ext), push.body, push.flag
+                seen[f"{broker} {code}"] = c.see(answer, "queueOffset"), sorted(push.ext), push.body, push.flag
         nobody = properties(CORRELATION_ID="x", REPLY_TO_CLIENT="nobody", TTL="3000", MSG_TYPE="reply")
-        seen["nobody"] = c.see(replier.call("broker-b", 325, send_fields("DefaultCluster_REPLY_TOPIC", 0, nobody), b"x"))
+        seen["nobody"] = c.see(replier.call("broker-b", 325, send_fields("DefaultCluster_REPLY_TOPIC", 0, nobody), b"x"), "queueOffset")
     finally:
         replier.close()
     return seen
