@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Code, DecodeError, EncodeError, FLAG_RESPONSE, Frame, Head, Kind, Language, binary, json};
+use super::{Code, FLAG_RESPONSE, Head, Kind, Language};
 
 /// The version ordinal Gimbal speaks with in requests of its own: `V5_3_3` (`MQVersion`).
 pub const OWN_VERSION: i32 = 479;
@@ -214,22 +214,6 @@ impl Command {
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
-    }
-
-    /// Decodes every field of a frame.
-    pub fn decode(frame: &Frame) -> Result<Self, DecodeError> {
-        match frame.kind() {
-            Kind::Json => json::decode(frame),
-            Kind::Binary => binary::decode(frame),
-        }
-    }
-
-    /// Encodes in the form the command came in; the body is shared.
-    pub fn encode(&self) -> Result<Frame, EncodeError> {
-        match &self.form {
-            Form::Json { layout } => Frame::join(Kind::Json, &json::encode(self, layout), self.body.clone()),
-            Form::Binary => Frame::join(Kind::Binary, &binary::encode(self)?, self.body.clone()),
-        }
     }
 
     /// How the header is written.

@@ -122,9 +122,9 @@ impl Frame {
             .unwrap_or_default()
     }
 
-    /// The header bytes as a shared slice.
-    pub(super) fn header_bytes(&self) -> Bytes {
-        self.lead.slice_ref(self.header())
+    /// A part of the header as bytes of its own; nothing is copied.
+    pub(super) fn share(&self, part: &[u8]) -> Bytes {
+        self.lead.slice_ref(part)
     }
 
     /// The body as bytes to look at.

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use bytes::Bytes;
-
+use super::entries::{Entries, OPAQUE_AT, Parts};
 use super::scan::{Raw, Scanner};
-use super::{Code, DecodeError, EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Frame, Kind, Language, binary};
+use super::{Code, DecodeError, EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Frame, Kind, Language};
 
 /// The head of a command. Scanning it also proves that the whole header is well formed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Head {
     }
 
     fn scan_binary(header: &[u8]) -> Result<Self, DecodeError> {
-        let parts = binary::Parts::read(header)?;
+        let parts = Parts::read(header)?;
         for entry in parts.entries() {
             entry?;
         }
@@ -87,7 +86,7 @@ impl Head {
             flag: parts.flag,
             language: parts.language,
             version: parts.version,
-            opaque_at: Some(binary::OPAQUE_AT),
+            opaque_at: Some(OPAQUE_AT),
             ext_at: (!parts.ext.is_empty()).then_some(parts.ext_at),
         })
     }
@@ -228,7 +227,7 @@ impl<'a> Fields<'a> {
                 debug_assert!(walk.is_ok() || self.text.is_empty(), "scanned before");
             }
             Kind::Binary => {
-                for (key, value) in binary::Entries::new(self.text).flatten() {
+                for (key, value) in Entries::new(self.text).flatten() {
                     visit(key, (!value.is_empty()).then(|| String::from_utf8_lossy(value)));
                 }
             }
@@ -236,14 +235,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A shared copy of a slice of a frame's header.
-pub(super) fn share(frame: &Frame, part: &[u8]) -> Bytes {
-    frame.header_bytes().slice_ref(part)
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use super::command::{Field, Form, Slot, Text};
 use super::scan::{Key, Raw, Scanner};
-use super::{Code, Command, DecodeError, Frame, Kind, Language, head};
+use super::{Code, Command, DecodeError, Frame, Kind, Language};
 
 /// Decodes the header of a JSON frame.
 pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
@@ -48,7 +48,7 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
         }
         b"language" => {
             command.language = Language::from_json(value.text);
-            Slot::Language(head::share(frame, value.text))
+            Slot::Language(frame.share(value.text))
         }
         b"remark" => {
             command.remark = value.scalar().map(|text| kept(frame, &text, value.text));
@@ -62,7 +62,7 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
             };
             Slot::Ext
         }
-        _ => Slot::Other(head::share(frame, key.text), head::share(frame, value.text)),
+        _ => Slot::Other(frame.share(key.text), frame.share(value.text)),
     };
     Ok(match slot {
         Slot::Other(..) | Slot::Language(_) => slot,
@@ -72,7 +72,7 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
 }
 
 fn kept(frame: &Frame, text: &str, written: &[u8]) -> Text {
-    Text::kept(text.to_owned(), Kind::Json, head::share(frame, written))
+    Text::kept(text.to_owned(), Kind::Json, frame.share(written))
 }
 
 fn ext(frame: &Frame, value: Raw<'_>) -> Result<Vec<Field>, DecodeError> {

@@ -17,7 +17,9 @@
 mod binary;
 pub mod body;
 mod code;
+mod codec;
 mod command;
+mod entries;
 mod error;
 mod frame;
 mod head;
