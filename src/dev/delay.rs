@@ -92,34 +92,34 @@ impl Delays {
     }
 }
 
-impl Broker {
-    /// When a message is due, if it is not at once.
-    pub(super) fn delay_of(&self, message: &Message) -> Result<Option<Due>, Refusal> {
-        let text = &message.properties;
-        let level: usize = properties::int(text, "DELAY").unwrap_or_default();
-        if level > 0 {
-            return Ok(Some(Due::Level(level.min(LEVELS.len()))));
-        }
-        let now = now_ms();
-        let at = properties::int::<i64>(text, "TIMER_DELIVER_MS")
-            .or_else(|| {
-                let delay = properties::int::<i64>(text, "TIMER_DELAY_SEC")?;
-                Some(now.saturating_add(delay.saturating_mul(1000)))
-            })
-            .or_else(|| Some(now.saturating_add(properties::int(text, "TIMER_DELAY_MS")?)));
-        match at {
-            Some(at) if at > now.saturating_add(LONGEST_MS) => refuse(
-                response::MESSAGE_ILLEGAL,
-                format!(
-                    "timer message illegal, the delay time should not be bigger than the max delay {LONGEST_MS}ms; \
-                     or if set del msg, the delay time should be bigger than the current time"
-                ),
-            ),
-            Some(at) if at > now => Ok(Some(Due::At(at))),
-            _ => Ok(None),
-        }
+/// When a message is due, if it is not at once.
+pub(super) fn delay_of(message: &Message) -> Result<Option<Due>, Refusal> {
+    let text = &message.properties;
+    let level: usize = properties::int(text, "DELAY").unwrap_or_default();
+    if level > 0 {
+        return Ok(Some(Due::Level(level.min(LEVELS.len()))));
     }
+    let now = now_ms();
+    let at = properties::int::<i64>(text, "TIMER_DELIVER_MS")
+        .or_else(|| {
+            let delay = properties::int::<i64>(text, "TIMER_DELAY_SEC")?;
+            Some(now.saturating_add(delay.saturating_mul(1000)))
+        })
+        .or_else(|| Some(now.saturating_add(properties::int(text, "TIMER_DELAY_MS")?)));
+    match at {
+        Some(at) if at > now.saturating_add(LONGEST_MS) => refuse(
+            response::MESSAGE_ILLEGAL,
+            format!(
+                "timer message illegal, the delay time should not be bigger than the max delay {LONGEST_MS}ms; \
+                 or if set del msg, the delay time should be bigger than the current time"
+            ),
+        ),
+        Some(at) if at > now => Ok(Some(Due::At(at))),
+        _ => Ok(None),
+    }
+}
 
+impl Broker {
     /// Stores a message where it waits; also returns the handle to recall it with.
     pub(super) fn store_delayed(
         &self,
@@ -193,7 +193,7 @@ impl Broker {
                 self.deliver(&delayed);
             }
             let pause = self.delays.next_ms().map(|ms| ms.saturating_sub(now_ms()));
-            let pause = pause.map_or(Duration::from_secs(3600), |ms| {
+            let pause = pause.map_or(Duration::from_hours(1), |ms| {
                 Duration::from_millis(u64::try_from(ms).unwrap_or_default())
             });
             tokio::select! {

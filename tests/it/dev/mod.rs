@@ -1,5 +1,7 @@
 //! The stand-in for RocketMQ, spoken to in raw frames.
 
+mod later;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
