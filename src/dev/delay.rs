@@ -22,6 +22,8 @@ const LEVELS: [i64; 18] = [
 ];
 /// Longest delay of a message's own, milliseconds (`timerMaxDelaySec`, 3 days).
 const LONGEST_MS: i64 = 259_200_000;
+/// Messages that may wait; sends of further ones are refused as busy.
+const WAITING: usize = 1_000_000;
 /// Most messages delivered before others get a turn.
 const AT_ONCE: usize = 1000;
 
@@ -43,7 +45,7 @@ pub(super) struct Delays {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// By due time and order of arrival; as many as the store holds records of them.
+    /// By due time and order of arrival.
     by_time: BTreeMap<(i64, u64), Delayed>,
     count: u64,
 }
@@ -62,6 +64,10 @@ impl Delays {
         waiting.by_time.insert(key, delayed);
         drop(waiting);
         self.changed.notify_one();
+    }
+
+    fn is_full(&self) -> bool {
+        lock(&self.waiting).by_time.len() >= WAITING
     }
 
     fn take_due(&self, now: i64) -> Vec<Delayed> {
@@ -128,6 +134,9 @@ impl Broker {
     ) -> Result<(Place, Option<String>), Refusal> {
         if self.store.topic(&message.topic).is_none() {
             return no_topic(&message.topic);
+        }
+        if self.delays.is_full() {
+            return refuse(response::SYSTEM_BUSY, "too many delayed messages for a stand-in");
         }
         let topic = std::mem::take(&mut message.topic);
         let queue = message.queue;

@@ -74,7 +74,10 @@ impl Broker {
         if self.store.topic(&topic).is_none() {
             return refuse(response::TOPIC_NOT_EXIST, format!("Topic {topic} not exist!"));
         }
-        self.offsets.commit(&group, &topic, queue, offset);
+        // A queue that does not exist has no place here, but is no failure either.
+        if self.range(&topic, queue).is_some() {
+            self.offsets.commit(&group, &topic, queue, offset);
+        }
         request.done()
     }
 

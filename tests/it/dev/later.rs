@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gimbal::dev::{Cluster, Options};
+use gimbal::protocol::body::MessageId;
 use gimbal::protocol::{Code, Command, FLAG_ONEWAY, FLAG_RESPONSE, request, response};
 
 use super::{Client, bodies, cluster, pull_fields, send_fields};
@@ -27,6 +28,12 @@ fn handle(popped: &Command) -> String {
     let field = |name| popped.field(name).unwrap();
     let (time, invisible, revive) = (field("popTime"), field("invisibleTime"), field("reviveQid"));
     format!("0 {time} {invisible} {revive} 0 broker-a 0 0")
+}
+
+/// The physical offset in the answer to a send.
+fn physical(sent: &Command) -> String {
+    let id = MessageId::parse(sent.field("msgId").unwrap()).unwrap();
+    id.offset.to_string()
 }
 
 async fn pull(client: &mut Client, topic: &str, wait: bool) -> Command {
@@ -184,10 +191,6 @@ async fn delayed_messages_come_in_their_time_unless_recalled() {
 async fn a_message_sent_back_is_retried_and_at_last_buried() {
     let (cluster, mut client) = cluster().await;
     let sent = client.send("T", "", "bad").await;
-    let physical = |sent: &Command| {
-        let id = sent.field("msgId").unwrap();
-        i64::from_str_radix(&id[16..], 16).unwrap().to_string()
-    };
     let offset = physical(&sent);
     let mut fields = [
         ("group", "g"),
@@ -211,8 +214,7 @@ async fn a_message_sent_back_is_retried_and_at_last_buried() {
 
 /// Ends the transaction of a sent half message.
 async fn end(client: &mut Client, half: &Command, verdict: &str) -> Command {
-    let id = half.field("msgId").unwrap();
-    let physical = i64::from_str_radix(&id[16..], 16).unwrap().to_string();
+    let physical = physical(half);
     let fields = [
         ("producerGroup", "p_g"),
         ("tranStateTableOffset", half.field("queueOffset").unwrap()),
@@ -277,8 +279,7 @@ async fn messages_are_found_by_key_unique_id_and_offset_id() {
         let answer = client.call(request::QUERY_MESSAGE, &fields, "").await;
         assert_eq!(answer.code, code, "{key} {unique}");
     }
-    let id = sent.field("msgId").unwrap();
-    let offset = i64::from_str_radix(&id[16..], 16).unwrap().to_string();
+    let offset = physical(&sent);
     let answer = client
         .call(request::VIEW_MESSAGE_BY_ID, &[("offset", offset.as_str())], "")
         .await;
