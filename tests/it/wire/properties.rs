@@ -135,7 +135,7 @@ fn read_as_every_body(body: &Bytes) {
 fn settings() -> ProptestConfig {
     ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(512)
+        ..ProptestConfig::with_cases(192)
     }
 }
 
