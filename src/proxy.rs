@@ -78,6 +78,7 @@ impl Proxy {
             workers,
             runtime: runtime.clone(),
             stop: CancellationToken::new(),
+            acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
             permits,
         });
@@ -161,6 +162,9 @@ impl Proxy {
             tokio::time::sleep(settings.delay).await;
         }
         self.shared.stop.cancel();
+        // From here on the addresses are free for whoever comes next.
+        self.shared.acceptors.close();
+        self.shared.acceptors.wait().await;
         let deadline = Instant::now() + settings.deadline;
         info!(
             sessions = self.sessions(),

@@ -74,6 +74,8 @@ pub struct Shared {
     pub runtime: Handle,
     /// Ends the accept loops.
     pub stop: CancellationToken,
+    /// The accept loops.
+    pub acceptors: TaskTracker,
     /// Every session.
     pub sessions: TaskTracker,
     /// One permit per client connection.
@@ -189,12 +191,13 @@ impl Listener {
 
     fn accept_on(self: &Arc<Self>, socket: StdListener, broker: Option<Arc<str>>) {
         let this = Arc::clone(self);
-        self.shared.runtime.spawn(async move {
+        let accepting = async move {
             match TcpListener::from_std(socket) {
                 Ok(listener) => this.accept(&listener, broker).await,
                 Err(error) => error!(%error, "a bound socket cannot be used"),
             }
-        });
+        };
+        self.shared.acceptors.spawn_on(accepting, &self.shared.runtime);
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener, broker: Option<Arc<str>>) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as TurnMutex, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::protocol::body::{BrokerData, ClusterInfo, TopicRoute};
@@ -26,7 +26,9 @@ const ROUTE_AGE: Duration = Duration::from_secs(20);
 /// How often the table of brokers is asked for while anybody uses it, so that a new master is found soon.
 const TABLE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A table just asked for is not asked for again within this time, whoever wants it.
+/// Clients give up on a route after 3 s; before that the last known one is better than none.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
+/// A broker just found missing does not make the table be asked for again within this time, however many miss it.
 const REFRESH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a broker is.
@@ -87,7 +89,7 @@ pub struct Directory {
     /// The lowest version any broker answered a heartbeat with; 0 when none has.
     broker_version: AtomicI32,
     table_wanted: AtomicBool,
-    /// When the table was asked for last; held while asking, so that one asks for all.
+    /// When the last question for the table began; held while asking, so that one asks for all.
     refreshed: TurnMutex<Option<Instant>>,
     unreachable: AtomicBool,
     /// Brokers being asked about because they could not be reached.
@@ -98,6 +100,8 @@ pub struct Directory {
 struct Table {
     routes: HashMap<String, (Arc<TopicRoute>, Instant)>,
     brokers: HashMap<String, BrokerData>,
+    /// The table of all brokers has been heard at least once.
+    is_whole: bool,
 }
 
 impl Directory {
@@ -143,6 +147,15 @@ impl Directory {
         self.table().brokers.keys().cloned().collect()
     }
 
+    /// The only broker of the cluster, once the whole table has been heard: one that happens to be the only one asked
+    /// about is not the only one there is.
+    pub fn only_broker(&self) -> Option<String> {
+        self.table_wanted.store(true, Ordering::Relaxed);
+        let table = self.table();
+        let mut names = table.brokers.keys().filter(|_| table.is_whole);
+        names.next().filter(|_| names.next().is_none()).cloned()
+    }
+
     /// Where the broker of this name is, asking the name servers when it is not known.
     ///
     /// # Cancel safety
@@ -156,7 +169,7 @@ impl Directory {
             return Err(error);
         }
         if self.address(broker).is_none() {
-            self.refresh_table().await?;
+            self.refresh_table(Instant::now()).await?;
         }
         self.address(broker).ok_or(LookupError::Unknown)
     }
@@ -170,7 +183,7 @@ impl Directory {
         }
         self.runtime.spawn(async move {
             // A failed lookup leaves the table as it is; the next command asks again.
-            drop(this.refresh_table().await);
+            drop(this.refresh_table_soon().await);
             drop(this.topic(&broker, Duration::ZERO).await);
             tokio::time::sleep(REFRESH_PAUSE).await;
             this.suspects().remove(&broker);
@@ -215,14 +228,16 @@ impl Directory {
         self.topic(topic, ROUTE_AGE).await
     }
 
-    /// Asks a route question with these fields. When no name server answers, the last known route serves.
+    /// Asks a route question with these fields. When no name server answers, or not in time, the last known route
+    /// serves.
     pub async fn lookup(self: &Arc<Self>, question: Question) -> Result<Lookup, LookupError> {
+        let topic = topic_of(&question).to_owned();
         let mut flight = self.board(question);
-        let landed = flight
-            .wait_for(Option::is_some)
-            .await
-            .map(|answer| answer.clone());
-        landed.ok().flatten().unwrap_or(Err(LookupError::Unknown))
+        let Ok(landed) = timeout(LOOKUP_LIMIT, flight.wait_for(Option::is_some)).await else {
+            return self.last_known(&topic).ok_or(LookupError::Late);
+        };
+        let answer = landed.map(|answer| answer.clone());
+        answer.ok().flatten().unwrap_or(Err(LookupError::Unknown))
     }
 
     /// Sends a request to one name server, or to every one.
@@ -251,23 +266,33 @@ impl Directory {
         Ok((answer, cluster))
     }
 
-    /// Asks for the table of brokers, unless somebody has just done so.
-    async fn refresh_table(self: &Arc<Self>) -> Result<(), LookupError> {
+    /// Asks for the table of brokers, unless somebody has begun to after `since`.
+    async fn refresh_table(self: &Arc<Self>, since: Instant) -> Result<(), LookupError> {
         let mut last = self.refreshed.lock().await;
-        if last.is_some_and(|at| at.elapsed() < REFRESH_PAUSE) {
+        let now = Instant::now();
+        if last.is_some_and(|began| began >= since) {
             return Ok(());
         }
         let outcome = self.cluster().await.map(|_| ());
-        *last = Some(Instant::now());
+        *last = Some(now);
         outcome
+    }
+
+    /// As [`Directory::refresh_table`], for those whom a table of a moment ago serves as well.
+    async fn refresh_table_soon(self: &Arc<Self>) -> Result<(), LookupError> {
+        let now = Instant::now();
+        self.refresh_table(now.checked_sub(REFRESH_PAUSE).unwrap_or(now))
+            .await
     }
 
     /// Keeps the table of brokers fresh while it is used. Runs until dropped.
     pub async fn keep_fresh(self: Arc<Self>) {
+        // Name servers that are not there yet are asked again when somebody needs them.
+        drop(self.refresh_table_soon().await);
         loop {
             tokio::time::sleep(TABLE_INTERVAL).await;
             if self.table_wanted.swap(false, Ordering::Relaxed) {
-                let outcome = self.refresh_table().await;
+                let outcome = self.refresh_table_soon().await;
                 self.report(outcome.as_ref().err());
             }
         }
@@ -324,10 +349,7 @@ impl Directory {
     }
 
     async fn fly(&self, question: &Question) -> Answer {
-        let topic = question
-            .iter()
-            .find(|(name, _)| name == "topic")
-            .map_or("", |(_, topic)| topic);
+        let topic = topic_of(question);
         let mut request = Command::request(rq::GET_ROUTEINFO_BY_TOPIC, 0);
         for (name, value) in question {
             request.set_field(name, value.as_str());
@@ -344,7 +366,11 @@ impl Directory {
             Err(error) => return self.last_known(topic).ok_or(error),
         };
         if answer.code != response::SUCCESS {
-            self.table().routes.remove(topic);
+            if answer.code == response::TOPIC_NOT_EXIST {
+                self.table().routes.remove(topic);
+            } else if let Some(known) = self.last_known(topic) {
+                return Ok(known);
+            }
             return Ok(Lookup { answer, route: None });
         }
         let route = TopicRoute::decode(&answer.body).map_err(|_body| LookupError::Unknown)?;
@@ -392,6 +418,7 @@ impl Directory {
 
     fn learn_table(&self, brokers: Vec<BrokerData>) {
         let mut table = self.table();
+        table.is_whole = true;
         // A broker that no name server lists any more keeps its name, without an address.
         let listed: HashSet<&str> = brokers.iter().map(|broker| broker.name.as_str()).collect();
         let mut changed = false;
@@ -423,6 +450,11 @@ impl Table {
         let before = self.brokers.insert(broker.name.clone(), broker);
         before.as_ref().and_then(preferred) != now
     }
+}
+
+fn topic_of(question: &[(String, String)]) -> &str {
+    let topic = question.iter().find(|(name, _)| name == "topic");
+    topic.map_or("", |(_, topic)| topic)
 }
 
 /// The master, else the slave with the lowest id.

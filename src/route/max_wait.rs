@@ -48,3 +48,68 @@ pub fn max_wait(code: Code, fields: &Fields<'_>, overrides: &BTreeMap<Code, Dura
 fn is_messaging(code: Code) -> bool {
     code == rq::SEND_REPLY_MESSAGE || code == rq::SEND_REPLY_MESSAGE_V2 || super::permit::is_messaging(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Command, Head};
+
+    fn limit(code: Code, fields: &[(&str, &str)]) -> u128 {
+        let mut command = Command::request(code, 1);
+        for (name, value) in fields {
+            command.set_field(name, *value);
+        }
+        let frame = command.encode().unwrap();
+        let head = Head::scan(&frame).unwrap();
+        max_wait(code, &head.fields(&frame), &BTreeMap::new()).as_millis()
+    }
+
+    #[test]
+    fn every_limit_is_below_the_patience_of_clients() {
+        for code in [rq::LOCK_BATCH_MQ, rq::UNLOCK_BATCH_MQ] {
+            assert!(limit(code, &[]) < 1_000, "{code}");
+        }
+        for code in [
+            rq::SEND_MESSAGE,
+            rq::SEND_MESSAGE_V2,
+            rq::SEND_BATCH_MESSAGE,
+            rq::HEART_BEAT,
+            rq::UNREGISTER_CLIENT,
+            rq::GET_ROUTEINFO_BY_TOPIC,
+            rq::GET_CONSUMER_LIST_BY_GROUP,
+            rq::CHECK_CLIENT_CONFIG,
+            rq::QUERY_ASSIGNMENT,
+            rq::ACK_MESSAGE,
+            rq::BATCH_ACK_MESSAGE,
+            rq::CHANGE_MESSAGE_INVISIBLETIME,
+            rq::QUERY_CONSUMER_OFFSET,
+            rq::GET_MAX_OFFSET,
+        ] {
+            assert!(limit(code, &[]) < 3_000, "{code}");
+        }
+        for code in [rq::UPDATE_CONSUMER_OFFSET, rq::CONSUMER_SEND_MSG_BACK] {
+            assert!(limit(code, &[]) < 5_000, "{code}");
+        }
+    }
+
+    #[test]
+    fn long_polls_last_as_long_as_asked_and_never_until_the_client_gives_up() {
+        let pull = |flag, millis| {
+            limit(
+                rq::PULL_MESSAGE,
+                &[("sysFlag", flag), ("suspendTimeoutMillis", millis)],
+            )
+        };
+        assert_eq!(pull("2", "15000"), 25_000);
+        assert_eq!(pull("2", "20000"), 28_000);
+        assert_eq!(
+            pull("2", "99999999999999999999"),
+            10_000,
+            "not a number of this size"
+        );
+        assert_eq!(pull("4", "15000"), 9_000, "the broker may not hold it");
+        assert_eq!(limit(rq::POP_MESSAGE, &[("pollTime", "15000")]), 16_000);
+        assert_eq!(limit(rq::POP_MESSAGE, &[("pollTime", "0")]), 2_500);
+        assert_eq!(limit(rq::NOTIFICATION, &[("pollTime", "60000")]), 28_000);
+    }
+}
