@@ -6,7 +6,7 @@
 //!         ◀── outbox ◀── response / push  ◀───────── frames ◀──┘
 //! ```
 //!
-//! A session is a handful of tasks on one worker thread around one [`State`] behind a lock that nobody contends for and
+//! A session is a handful of tasks on one worker thread around one `State` behind a lock that nobody contends for and
 //! nobody holds across an await. Whoever has something for a socket writes it there and then; only what the socket does
 //! not take waits for the task that owns it. So a command costs two wake-ups, one in each direction, and no channel.
 //!
