@@ -137,15 +137,7 @@ impl Listener {
         });
         listener.accept_on(socket, None);
         listener.open_vip(bound.port(), None);
-        for broker in known.keys() {
-            if let Err(what) = listener.broker_port(broker) {
-                error!(
-                    broker,
-                    error = what,
-                    "the port of a broker cannot be opened; its clients will not reach it"
-                );
-            }
-        }
+        listener.open_ports(&known);
         Ok(listener)
     }
 
@@ -159,15 +151,32 @@ impl Listener {
         self.settings.load_full()
     }
 
-    /// Replaces what can change while listening; the caller has kept what cannot.
+    /// Replaces what can change while listening; the caller has kept what cannot. Ports fixed anew are opened; those
+    /// that clients may still know go on to stand for the same broker until the process ends.
     pub fn apply(&self, settings: Settings) {
-        let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        let range = settings
-            .broker_ports
-            .unwrap_or_else(|| derived_range(self.bound.port()));
-        let assigned = ports.book.assigned().clone();
-        ports.book = PortBook::new(range, settings.brokers.clone(), assigned);
+        let known = {
+            let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+            let range = settings
+                .broker_ports
+                .unwrap_or_else(|| derived_range(self.bound.port()));
+            let assigned = ports.book.assigned().clone();
+            ports.book = PortBook::new(range, settings.brokers.clone(), assigned);
+            ports.book.all()
+        };
         self.settings.store(Arc::new(settings));
+        self.open_ports(&known);
+    }
+
+    fn open_ports(&self, known: &BTreeMap<String, u16>) {
+        for broker in known.keys() {
+            if let Err(what) = self.broker_port(broker) {
+                error!(
+                    broker,
+                    error = what,
+                    "the port of a broker cannot be opened; its clients will not reach it"
+                );
+            }
+        }
     }
 
     /// Opens the port two below, for clients of the 4.4 age. Ports of the system's choice have no such neighbour, and a
@@ -296,13 +305,18 @@ impl Door for Listener {
 
     fn broker_port(&self, broker: &str) -> Result<u16, String> {
         let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(port) = ports.open.get(broker) {
-            return Ok(*port);
+        let wanted = ports.book.port(broker);
+        if let Some(open) = ports
+            .open
+            .get(broker)
+            .filter(|open| wanted.is_none_or(|port| port == **open))
+        {
+            return Ok(*open);
         }
         let this = self.this.upgrade().ok_or("the listener is closed")?;
         let name: Arc<str> = broker.into();
         let at = |port| SocketAddr::new(self.bound.ip(), port);
-        let port = if let Some(port) = ports.book.port(broker) {
+        let port = if let Some(port) = wanted {
             let socket = bind(at(port), self.only_v6).map_err(|error| {
                 format!("port {port} stands for broker {broker} but cannot be listened on: {error}")
             })?;

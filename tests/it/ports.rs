@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use gimbal::protocol::{request as rq, response};
 use serde_json::json;
 
-use crate::support::{Broker, Client, Gimbal, NameServer, Running, Speaks, address_of};
+use crate::support::{Broker, Client, Gimbal, NameServer, Running, Speaks, address_of, free_ports};
 
 async fn port_of(proxy: &Running, broker: &str) -> SocketAddr {
     let mut client = proxy.client_that(Speaks::NAMELESS).await;
@@ -151,4 +151,25 @@ async fn a_broker_without_a_master_keeps_its_port_for_reading() {
         json!({"1": port.to_string()})
     );
     reaches(port, &a).await;
+}
+
+#[tokio::test]
+async fn a_port_fixed_by_a_reload_is_open_at_once() {
+    let a = Broker::start("a");
+    let ns = NameServer::knowing(&[&a]).await;
+    let gimbal = Gimbal::before(&[&ns]);
+    let mut config = gimbal.config.clone();
+    let proxy = gimbal.start().await;
+    let before = port_of(&proxy, "a").await;
+    let (first, _) = free_ports();
+    config.listeners[0].brokers.insert("a".to_owned(), first + 2);
+    assert_eq!(proxy.proxy.reload(config), [""; 0]);
+    let fixed = SocketAddr::new(before.ip(), first + 2);
+    reaches(fixed, &a).await;
+    assert_eq!(
+        port_of(&proxy, "a").await,
+        fixed,
+        "clients that ask now get the fixed port"
+    );
+    reaches(before, &a).await;
 }

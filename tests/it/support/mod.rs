@@ -8,4 +8,4 @@ mod proxy;
 pub(crate) use client::{Client, Group, Speaks};
 pub(crate) use nameserver::NameServer;
 pub(crate) use peer::{Broker, Peer, Received, SOON};
-pub(crate) use proxy::{Gimbal, Running, address_of};
+pub(crate) use proxy::{Gimbal, Running, address_of, free_ports};
