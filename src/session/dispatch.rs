@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::drain::LINGER;
 use super::request::{Request, is_send};
 use super::{Session, State};
 use crate::protocol::body::TopicRoute;
@@ -17,7 +18,8 @@ impl Session {
     /// Takes one request of the client.
     pub(super) fn request(self: &Arc<Self>, state: &mut State, head: Head, frame: Frame, now: Instant) {
         let config = self.core.config.load();
-        if self.turned_away(state, &head, frame.kind()) {
+        state.speaks = Some((head.language, head.version));
+        if self.turned_away(state, &head, frame.kind(), now) {
             return;
         }
         let allow = &config.allow;
@@ -81,6 +83,7 @@ impl Session {
             }
             Plan::Send { ref topic, .. } => {
                 let topic = topic.clone();
+                self.note_send(state, &request);
                 if state.note_topic(&topic) {
                     debug!(peer = %self.peer, topic, "a send on the shared address names no broker");
                 }
@@ -197,15 +200,15 @@ impl Session {
     }
 
     /// Whether the session is leaving and the request is told to come again elsewhere.
-    fn turned_away(&self, state: &mut State, head: &Head, kind: Kind) -> bool {
-        if !state.draining || !self.may_go_away(head) {
+    fn turned_away(&self, state: &mut State, head: &Head, kind: Kind, now: Instant) -> bool {
+        if !state.draining || head.is_oneway() || !self.sends_away(state) {
             return false;
         }
-        if !head.is_oneway() {
-            let remark = "gimbal: this instance is shutting down";
-            state.answer(&Command::answer(head, kind, response::GO_AWAY).with_remark(remark));
-        }
-        !head.is_oneway()
+        let remark = "gimbal: this instance is shutting down";
+        state.answer(&Command::answer(head, kind, response::GO_AWAY).with_remark(remark));
+        state.sent_away = Some(now);
+        state.due_by(now + LINGER);
+        true
     }
 }
 

@@ -9,7 +9,7 @@ use super::request::is_pull;
 use super::{Session, State};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Language, response};
-use crate::upstream::{Pending, Phase};
+use crate::upstream::Pending;
 
 /// Clients beat every 30 s; just before that is the best moment to lose their connection.
 const JUST_BEFORE_BEAT: Duration = Duration::from_millis(28_500);
@@ -17,6 +17,10 @@ const JUST_BEFORE_BEAT: Duration = Duration::from_millis(28_500);
 const BEATS_ON_CONNECT_SINCE: i32 = 453;
 /// Java clients above this version follow `GO_AWAY` (`V5_3_1`).
 const GO_AWAY_ABOVE: i32 = 475;
+
+/// A client that was told to go away moves to a new connection and closes this one itself; when it says nothing for
+/// this long, it is closed here.
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 
 impl Session {
     /// The proxy leaves; this session has until `deadline`.
@@ -40,19 +44,19 @@ impl Session {
         if leave_at <= now {
             Self::leave(state);
         }
+        let lingers = state.sent_away.map(|at| at + LINGER).filter(|until| *until > now);
         state.due_by(if state.draining {
-            deadline.max(now)
+            lingers.unwrap_or(deadline.max(now))
         } else {
             leave_at
         });
     }
 
-    /// Whether this request may be told to go away: only where the operator says that another instance takes this
-    /// address already, and only clients that know what it means.
-    pub(super) fn may_go_away(&self, head: &Head) -> bool {
-        self.core.config.load().drain.go_away
-            && head.language == Language::JAVA
-            && head.version > GO_AWAY_ABOVE
+    /// Whether this client is told to go away rather than closed: only where the operator says that another instance
+    /// takes this address already, and only clients that know what it means.
+    pub(super) fn sends_away(&self, state: &State) -> bool {
+        let knows_it = |(language, version)| language == Language::JAVA && version > GO_AWAY_ABOVE;
+        self.core.config.load().drain.go_away && state.speaks.is_some_and(knows_it)
     }
 
     /// Answers parked pulls with nothing new, so that their clients ask again elsewhere. A parked pop may take
@@ -64,9 +68,6 @@ impl Session {
             let Some(slot) = state.links.get_mut(&id) else {
                 continue;
             };
-            if slot.link.phase != Phase::Ready {
-                continue;
-            }
             for lost in slot.link.take_if(&|pending| is_parked(pending.code)) {
                 state.answer(&nothing_new(&lost.pending));
             }

@@ -26,7 +26,7 @@ impl Session {
             return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
         }
         let reply = match reply {
-            Reply::Client if needs_look(code, slot.store_host.is_some()) => Reply::Look,
+            Reply::Client if needs_look(code, self.place.door.rewrites_store_hosts()) => Reply::Look,
             other => other,
         };
         let pending = request.pending(reply);
@@ -138,9 +138,7 @@ impl Session {
 
     /// The only broker there is, when there is only one: naming nobody is then naming it.
     pub(super) fn only_broker(&self) -> Option<String> {
-        let mut brokers = self.core.directory.brokers();
-        let only = brokers.pop()?;
-        brokers.is_empty().then_some(only)
+        self.core.directory.only_broker()
     }
 
     /// Any broker at all: one already in use rather than another.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
+use super::link_task::is_success;
 use super::request::Request;
 use super::{Session, State};
 use crate::protocol::body::{QueueSet, encode_lock_answer};
@@ -53,17 +54,36 @@ impl Gather {
             followers: Vec::new(),
         }
     }
+
+    /// Answers everybody who asked.
+    pub(super) fn answer(self, state: &mut State, mut answer: Command) {
+        let asked = std::iter::once((self.head, self.kind)).chain(self.followers);
+        for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
+            answer.opaque = head.opaque;
+            state.answer(&answer);
+        }
+    }
 }
 
 impl Session {
     /// A broker's part has come, or will not come.
-    pub(super) fn gathered(&self, state: &mut State, id: u64, broker: &Arc<str>, part: Option<&Frame>) {
+    pub(super) fn gathered(
+        self: &Arc<Self>,
+        state: &mut State,
+        id: u64,
+        broker: &Arc<str>,
+        part: Option<&Frame>,
+    ) {
         let Some(gather) = state.gathers.get_mut(&id) else {
             return;
         };
         gather.waiting = gather.waiting.saturating_sub(1);
+        let missed = gather.what == Gathering::Heartbeat && !part.is_some_and(is_success);
         if let Some(answer) = part.and_then(|frame| Command::decode(frame).ok()) {
             gather.answers.push((Arc::clone(broker), answer));
+        }
+        if missed {
+            self.beat_again(state, broker);
         }
         self.finish_if_complete(state, id);
     }
@@ -80,15 +100,14 @@ impl Session {
         let Some(gather) = state.gathers.remove(&id) else {
             return;
         };
-        let mut answer = self.combine(state, &gather);
-        let asked = std::iter::once((gather.head, gather.kind)).chain(gather.followers);
-        for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
-            answer.opaque = head.opaque;
-            state.answer(&answer);
+        let answer = self.combine(state, &gather);
+        if let Some(beat) = state.beat.as_mut().filter(|beat| beat.gather == id) {
+            beat.answered = Some((Instant::now(), answer.clone()));
         }
+        gather.answer(state, answer);
     }
 
-    fn combine(&self, state: &mut State, gather: &Gather) -> Command {
+    fn combine(&self, state: &State, gather: &Gather) -> Command {
         let succeeded = || {
             gather
                 .answers
@@ -117,9 +136,6 @@ impl Session {
                     self.core.directory.saw_broker_version(lowest);
                 }
                 without_v2(&mut answer);
-                if let Some(beat) = &mut state.beat {
-                    beat.answered = Some((Instant::now(), answer.clone()));
-                }
             }
             Gathering::Lock => {
                 let sets = succeeded().filter_map(|answer| QueueSet::decode(&answer.body).ok());

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::gather::{Gather, Gathering};
+use super::link_task::{GREETING_LIMIT, own};
 use super::request::Request;
 use super::{Session, State};
 use crate::protocol::body::Heartbeat;
@@ -16,6 +17,8 @@ use crate::upstream::{Phase, Reply};
 /// A client beats once per broker name and id of its routes, all to this one address and all the same. Within this
 /// time after an answer, the same heartbeat is answered the same without asking the brokers again.
 const SAME_BEAT: Duration = Duration::from_secs(3);
+/// How long a broker that has not taken a heartbeat is left alone before it gets it again.
+const BEAT_AGAIN: Duration = Duration::from_secs(3);
 /// A client silent for longer is not spoken for any more.
 const BEAT_AGE: Duration = Duration::from_mins(2);
 /// Unregistrations replayed after a heartbeat at most; a client with more groups gets the newest of them.
@@ -29,6 +32,8 @@ pub(super) struct Beat {
     pub(super) heartbeat: Heartbeat,
     pub(super) has_producers: bool,
     pub(super) at: Instant,
+    /// Its answers, while they are awaited.
+    pub(super) gather: u64,
     /// When it was answered last, and how.
     pub(super) answered: Option<(Instant, Command)>,
     /// Groups the client has left since, as it said so.
@@ -56,27 +61,30 @@ impl Session {
         }
         let topics: Vec<String> = heartbeat.topics().map(str::to_owned).collect();
         let has_producers = heartbeat.producers().next().is_some();
+        // One part is awaited until the brokers are known.
+        let gather = state.add_gather(Gather::new(Gathering::Heartbeat, &request, 1));
         state.beat = Some(Beat {
             head: request.head.clone(),
             frame: request.frame.clone(),
             heartbeat,
             has_producers,
             at: Instant::now(),
+            gather,
             answered: None,
             left: Vec::new(),
         });
         if let Some(broker) = &self.place.broker {
             let only = BTreeSet::from([broker.to_string()]);
-            return self.beat_at(state, &request, only);
+            return self.beat_at(state, &request, only, gather);
         }
         let missing = topics
             .iter()
             .any(|topic| self.core.directory.cached(topic).is_none());
         if missing {
-            self.heartbeat_later(state, request, topics);
+            self.heartbeat_later(state, request, topics, gather);
         } else {
             let targets = self.beat_targets(state);
-            self.beat_at(state, &request, targets);
+            self.beat_at(state, &request, targets, gather);
         }
     }
 
@@ -87,11 +95,7 @@ impl Session {
         if beat.frame.body() != request.frame.body() || !beat.left.is_empty() {
             return false;
         }
-        let running = state
-            .gathers
-            .values_mut()
-            .find(|gather| gather.what == Gathering::Heartbeat);
-        if let Some(gather) = running {
+        if let Some(gather) = state.gathers.get_mut(&beat.gather) {
             gather
                 .followers
                 .push((request.head.clone(), request.frame.kind()));
@@ -123,11 +127,19 @@ impl Session {
     }
 
     /// Sends the heartbeat in `request` to these brokers and answers when all have answered.
-    pub(super) fn beat_at(self: &Arc<Self>, state: &mut State, request: &Request, targets: BTreeSet<String>) {
+    pub(super) fn beat_at(
+        self: &Arc<Self>,
+        state: &mut State,
+        request: &Request,
+        targets: BTreeSet<String>,
+        gather: u64,
+    ) {
         if targets.is_empty() {
-            return self.beat_nowhere(state, request);
+            return self.beat_nowhere(state, gather);
         }
-        let gather = state.add_gather(Gather::new(Gathering::Heartbeat, request, targets.len()));
+        if let Some(gather) = state.gathers.get_mut(&gather) {
+            gather.waiting = targets.len();
+        }
         for broker in targets {
             let id = self.link(state, &broker);
             let Some(slot) = state.links.get_mut(&id) else {
@@ -146,15 +158,53 @@ impl Session {
     }
 
     /// The client has nothing to do with any broker yet: it is told that all is well, by a version brokers have.
-    fn beat_nowhere(&self, state: &mut State, request: &Request) {
-        let mut answer = Command::answer(&request.head, request.frame.kind(), response::SUCCESS);
+    fn beat_nowhere(&self, state: &mut State, gather: u64) {
+        let Some(gather) = state.gathers.remove(&gather) else {
+            return;
+        };
+        let mut answer = Command::answer(&gather.head, gather.kind, response::SUCCESS);
         answer.version = match self.core.directory.broker_version() {
             0 => OWN_VERSION,
             known => known,
         };
-        if !request.head.is_oneway() {
-            state.answer(&answer);
+        gather.answer(state, answer);
+    }
+
+    /// A broker has refused the client's heartbeat or not answered it: it gets it again, before the client's next one.
+    pub(super) fn beat_again(self: &Arc<Self>, state: &mut State, broker: &Arc<str>) {
+        let Some(opaque) = state.beat.as_ref().map(|beat| beat.head.opaque) else {
+            return;
+        };
+        if !state.is_ready(broker) {
+            return;
         }
+        let (this, broker) = (Arc::clone(self), Arc::clone(broker));
+        state.spawn(async move {
+            sleep(BEAT_AGAIN).await;
+            let mut state = this.lock();
+            let now = Instant::now();
+            let State {
+                links,
+                by_broker,
+                beat,
+                ..
+            } = &mut *state;
+            let beat = beat
+                .as_ref()
+                .filter(|beat| beat.head.opaque == opaque && beat.is_current(now));
+            let slot = by_broker.get(&broker).and_then(|id| links.get_mut(id));
+            // A link that is not ready yet carries the heartbeat anyway.
+            if let (Some(beat), Some(slot)) = (beat, slot)
+                && slot.link.phase == Phase::Ready
+            {
+                let deadline = now + GREETING_LIMIT;
+                let pending = own(&beat.head, &beat.frame, Reply::Greeting, deadline);
+                slot.link
+                    .send(beat.head.clone(), beat.frame.clone(), Some(pending));
+                state.due_by(deadline);
+                this.settle(&mut state);
+            }
+        });
     }
 
     /// The client has to do with the brokers of one more topic: they get to know it.

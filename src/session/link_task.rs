@@ -9,14 +9,13 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::request::is_send;
-use super::state::Slot;
+use super::state::{STUCK_LIMIT, Slot};
 use super::{Session, State};
-use crate::protocol::{Command, Head, response};
+use crate::protocol::{Command, FLAG_RESPONSE, Frame, Head, response};
+use crate::route::LookupError;
 use crate::socket::{Inbox, ReadError};
 use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
 
-/// A broker that takes no byte for this long, although some wait for it, is given up.
-pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
 /// Waits between attempts to come back to a broker at which the client is registered.
 const BACKOFF: [Duration; 5] = [
     Duration::from_millis(100),
@@ -26,7 +25,7 @@ const BACKOFF: [Duration; 5] = [
     Duration::from_secs(4),
 ];
 /// How long a greeting may take before commands flow without it.
-const GREETING_LIMIT: Duration = Duration::from_millis(2_500);
+pub(super) const GREETING_LIMIT: Duration = Duration::from_millis(2_500);
 
 impl Session {
     /// The link that serves this broker; opened when there is none.
@@ -56,7 +55,7 @@ impl Session {
             wake: Arc::clone(&wake),
             retired: false,
             greeting: Vec::new(),
-            store_host: self.place.store_host(broker),
+            store_host: None,
         });
         let this = Arc::clone(self);
         state.spawn(async move {
@@ -72,7 +71,7 @@ impl Session {
                     () = wake.notified() => {}
                 }
             }
-            let outcome = this.drive(id, &name, &wake).await;
+            let outcome = this.drive(id, attempt, &name, &wake).await;
             this.link_lost(id, attempt, &outcome);
         });
         id
@@ -102,16 +101,20 @@ impl Session {
         }
         for (id, broker) in moved {
             debug!(peer = %self.peer, broker = %broker, "the broker has another address now");
-            if state.by_broker.get(&broker) == Some(&id) {
-                state.by_broker.remove(&broker);
-            }
+            state.serve_no_more(&broker, id);
         }
     }
 
     /// Serves the link until it is over; says why it ended.
-    async fn drive(self: &Arc<Self>, id: u32, broker: &Arc<str>, wake: &Notify) -> String {
+    async fn drive(self: &Arc<Self>, id: u32, attempt: usize, broker: &Arc<str>, wake: &Notify) -> String {
         let config = self.core.config.load_full();
-        let place = match self.core.directory.resolve(broker).await {
+        let directory = &self.core.directory;
+        let place = match attempt {
+            0 => directory.resolve(broker).await,
+            // Coming back: every session of a broker does so at once, and the table is asked for as long as it is used.
+            _ => directory.address(broker).ok_or(LookupError::Unknown),
+        };
+        let place = match place {
             Ok(place) => place,
             Err(error) => return format!("broker {broker}: {error}"),
         };
@@ -139,6 +142,8 @@ impl Session {
         let Some(slot) = links.get_mut(&id) else { return };
         slot.socket = Some(Arc::clone(socket));
         slot.link.address = Some(address);
+        // Not earlier: a name that somebody made up takes no port.
+        slot.store_host = self.place.store_host(&slot.link.broker);
         match beat.as_ref().filter(|beat| beat.is_current(now)) {
             Some(beat) => {
                 slot.link.phase = Phase::Greeting;
@@ -158,7 +163,7 @@ impl Session {
     }
 
     /// The broker knows the client, or need not: what waited goes out.
-    pub(super) fn greeted(&self, state: &mut State, id: u32, answer: Option<&crate::protocol::Frame>) {
+    pub(super) fn greeted(self: &Arc<Self>, state: &mut State, id: u32, answer: Option<&Frame>) {
         let Some(slot) = state.links.get_mut(&id) else {
             return;
         };
@@ -171,6 +176,9 @@ impl Session {
         slot.link.become_ready();
         slot.flush(Instant::now());
         let waiting = std::mem::take(&mut slot.greeting);
+        if waiting.is_empty() && !answer.is_some_and(is_success) {
+            self.beat_again(state, &broker);
+        }
         for gather in waiting {
             self.gathered(state, gather, &broker, answer);
         }
@@ -258,14 +266,14 @@ impl Session {
         };
         let broker = Arc::clone(&slot.link.broker);
         debug!(peer = %self.peer, broker = %broker, error = why, "link ended");
-        let was_open = slot.link.address.is_some();
+        let was_ready = slot.link.phase == Phase::Ready;
         let lost = slot.link.take_all();
         for gather in std::mem::take(&mut slot.greeting) {
             self.gathered(&mut state, gather, &broker, None);
         }
         self.fail(&mut state, lost, &broker, why);
-        state.pushes.retain(|_, push| push.link != id);
-        let attempt = if was_open { 1 } else { attempt.saturating_add(1) };
+        // Its pushes stay until their time is over: what the client still answers is for nobody else.
+        let attempt = if was_ready { 1 } else { attempt.saturating_add(1) };
         self.come_back(&mut state, &slot, attempt);
         self.flush_client(&mut state);
         self.wake.notify_one();
@@ -283,7 +291,7 @@ impl Session {
     }
 
     /// Answers requests that their broker will not answer.
-    pub(super) fn fail(&self, state: &mut State, lost: Vec<Lost>, broker: &Arc<str>, why: &str) {
+    pub(super) fn fail(self: &Arc<Self>, state: &mut State, lost: Vec<Lost>, broker: &Arc<str>, why: &str) {
         for Lost { pending, was_sent } in lost {
             match pending.reply {
                 Reply::Client | Reply::Look => {
@@ -294,7 +302,7 @@ impl Session {
                     };
                     let remark = format!("gimbal: broker {broker} did not answer, {sent}: {why}");
                     let mut answer = Command::request(response::SERVICE_NOT_AVAILABLE, pending.opaque);
-                    answer.flag = crate::protocol::FLAG_RESPONSE;
+                    answer.flag = FLAG_RESPONSE;
                     answer.set_kind(pending.kind);
                     state.answer(&answer.with_remark(remark));
                 }
@@ -319,6 +327,7 @@ impl Session {
         for id in late {
             self.finish(state, id);
         }
+        let parked = Self::expire_parked(state, now);
         state.pushes.retain(|_, push| push.deadline > now);
         let next = state.links.values().filter_map(|slot| slot.link.next_deadline());
         let stuck = state
@@ -326,7 +335,7 @@ impl Session {
             .values()
             .filter_map(|slot| Some(slot.link.blocked_since? + STUCK_LIMIT));
         let gathers = state.gathers.values().map(|gather| gather.deadline);
-        if let Some(next) = next.chain(stuck).chain(gathers).min() {
+        if let Some(next) = next.chain(stuck).chain(gathers).chain(parked).min() {
             state.due_by(next);
         }
         state.flush_links(now);
@@ -347,10 +356,9 @@ impl Session {
             // Its task ends when the socket does; the socket goes with the slot.
             slot.retired = true;
             let lost = slot.link.take_all();
+            slot.link.blocked_since = None;
             slot.wake.notify_one();
-            if state.by_broker.get(&broker) == Some(&id) {
-                state.by_broker.remove(&broker);
-            }
+            state.serve_no_more(&broker, id);
             self.fail(state, lost, &broker, "it takes no bytes");
         }
         self.fail(state, late, &broker, "no answer in time");
@@ -366,8 +374,13 @@ struct LinkStatus {
     client_full: bool,
 }
 
+/// Whether an answer says that all is well.
+pub(super) fn is_success(answer: &Frame) -> bool {
+    Head::scan(answer).is_ok_and(|head| head.code == response::SUCCESS)
+}
+
 /// The note for a request that Gimbal sends in the client's name.
-fn own(head: &Head, frame: &crate::protocol::Frame, reply: Reply, deadline: Instant) -> Pending {
+pub(super) fn own(head: &Head, frame: &Frame, reply: Reply, deadline: Instant) -> Pending {
     Pending {
         code: head.code,
         opaque: head.opaque,

@@ -183,8 +183,9 @@ impl Session {
     ) {
         if let Some(waiting) = state.parked.get_mut(&topic) {
             state.parked_bytes = state.parked_bytes.saturating_add(request.frame.len());
+            let deadline = request.deadline;
             waiting.push(Parked { request, plan });
-            return;
+            return state.due_by(deadline);
         }
         if let Some(route) = self.core.directory.cached(&topic) {
             return self.routed(state, Ok(&route), request, plan);
@@ -205,14 +206,29 @@ impl Session {
         });
     }
 
+    /// Answers what has waited too long for a route; when the next one will have.
+    pub(super) fn expire_parked(state: &mut State, now: Instant) -> Option<Instant> {
+        let mut late = Vec::new();
+        for waiting in state.parked.values_mut() {
+            late.extend(waiting.extract_if(.., |parked| parked.request.deadline <= now));
+        }
+        for Parked { request, .. } in late {
+            state.parked_bytes = state.parked_bytes.saturating_sub(request.frame.len());
+            let remark = format!("gimbal: {}", LookupError::Late);
+            state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+        }
+        let waiting = state.parked.values().flatten();
+        waiting.map(|parked| parked.request.deadline).min()
+    }
+
     /// A heartbeat some of whose topics are not known: asks for them all, then beats.
     pub(super) fn heartbeat_later(
         self: &Arc<Self>,
         state: &mut State,
         request: Request,
         topics: Vec<String>,
+        gather: u64,
     ) {
-        state.lookups = state.lookups.saturating_add(1);
         let this = Arc::clone(self);
         let limit = Instant::now() + HEARTBEAT_LOOKUP_LIMIT;
         state.spawn(async move {
@@ -224,9 +240,8 @@ impl Session {
             // Topics without a route have no brokers; late ones are learned by the next heartbeat.
             drop(timeout_at(limit, asking.join_all()).await);
             let mut state = this.lock();
-            state.lookups = state.lookups.saturating_sub(1);
             let targets = this.beat_targets(&state);
-            this.beat_at(&mut state, &request, targets);
+            this.beat_at(&mut state, &request, targets, gather);
             this.settle(&mut state);
         });
     }
@@ -244,7 +259,7 @@ impl Session {
     }
 
     /// Writes what a task has prepared, and lets the session's own task look at its timer again.
-    fn settle(&self, state: &mut State) {
+    pub(super) fn settle(&self, state: &mut State) {
         state.flush_links(Instant::now());
         self.flush_client(state);
         self.wake.notify_one();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -9,16 +10,19 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::drain::LINGER;
 use super::gather::Gather;
 use super::heartbeat::Beat;
 use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
 use crate::protocol::body::rewrite_store_hosts;
-use crate::protocol::{Code, Command, Frame, Head, Kind};
+use crate::protocol::{Code, Command, Frame, Head, Kind, Language};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
+/// A broker that takes no byte for this long, although some wait for it, is given up.
+pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
 /// Topics remembered per session for finding its brokers; a client with more gets its heartbeats to those of the first.
 const TOPICS_KEPT: usize = 4_096;
 
@@ -64,6 +68,10 @@ pub(super) struct State {
     pub(super) leave_at: Option<(Instant, Instant)>,
     /// It is leaving: nothing new is waited for.
     pub(super) draining: bool,
+    /// Language and version of the client, as its last request said.
+    pub(super) speaks: Option<(Language, i32)>,
+    /// When the client was last told to go away.
+    pub(super) sent_away: Option<Instant>,
 }
 
 /// A link with its socket and its task.
@@ -103,6 +111,8 @@ impl State {
             lookups: 0,
             leave_at: None,
             draining: false,
+            speaks: None,
+            sent_away: None,
         }
     }
 
@@ -118,10 +128,15 @@ impl State {
     /// Takes a link out; its name is free again unless another link has it.
     pub(super) fn remove_link(&mut self, id: u32) -> Option<Slot> {
         let slot = self.links.remove(&id)?;
-        if self.by_broker.get(&slot.link.broker) == Some(&id) {
-            self.by_broker.remove(&slot.link.broker);
-        }
+        self.serve_no_more(&slot.link.broker, id);
         Some(slot)
+    }
+
+    /// The link serves its broker's name no more.
+    pub(super) fn serve_no_more(&mut self, broker: &Arc<str>, id: u32) {
+        if self.by_broker.get(broker) == Some(&id) {
+            self.by_broker.remove(broker);
+        }
     }
 
     /// Adds a gather and gives it a number.
@@ -149,11 +164,12 @@ impl State {
     }
 
     /// Whether the session is leaving and nothing keeps it any more.
-    pub(super) fn is_drained(&self, now: Instant) -> bool {
+    pub(super) fn is_drained(&self, now: Instant, is_sent_away: bool) -> bool {
         let Some((_, deadline)) = self.leave_at else {
             return false;
         };
-        self.draining && (deadline <= now || (!self.is_busy() && self.client.is_empty()))
+        let knows = !is_sent_away || self.sent_away.is_some_and(|at| at + LINGER <= now);
+        self.draining && (deadline <= now || (knows && !self.is_busy() && self.client.is_empty()))
     }
 
     /// Runs `work` beside the session; it ends with the session.
@@ -222,12 +238,18 @@ impl State {
 
     /// Writes what waits for brokers. A link whose socket takes no more is left to its task.
     pub(super) fn flush_links(&mut self, now: Instant) {
+        let mut stuck: Option<Instant> = None;
         for slot in self
             .links
             .values_mut()
             .filter(|slot| !slot.link.outbox.is_empty())
         {
             slot.flush(now);
+            let since = slot.link.blocked_since;
+            stuck = stuck.into_iter().chain(since).min();
+        }
+        if let Some(since) = stuck {
+            self.due_by(since + STUCK_LIMIT);
         }
     }
 }
@@ -245,8 +267,12 @@ impl Slot {
                 }
                 self.wake.notify_one();
             }
-            // The reader of this socket sees the same failure and ends the link.
-            Err(_failed) => self.wake.notify_one(),
+            // The reader of this socket sees the same failure and ends the link; until then nothing waits for a socket
+            // that is ready to fail at any time.
+            Err(_failed) => {
+                self.link.outbox = Outbox::default();
+                self.wake.notify_one();
+            }
         }
     }
 }

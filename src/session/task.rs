@@ -109,19 +109,26 @@ impl Session {
         let now = Instant::now();
         let full = |state: &super::State| state.is_full(config.limits.queue);
         // While leaving, nothing more is read, except to tell clients to go elsewhere.
-        let taking = |state: &super::State| !state.draining || config.drain.go_away;
-        while !full(&state) && taking(&state) {
-            let Some(frame) = inbox.next_frame()? else { break };
-            let head = Head::scan(&frame).map_err(ReadError::Decode)?;
-            state.heard = now;
-            if head.is_response() {
-                state.client_answered(&head, &frame);
-            } else {
-                self.request(&mut state, head, frame, now);
+        let taking = |state: &super::State| !state.draining || self.sends_away(state);
+        loop {
+            while !full(&state) && taking(&state) {
+                let Some(frame) = inbox.next_frame()? else { break };
+                let head = Head::scan(&frame).map_err(ReadError::Decode)?;
+                state.heard = now;
+                if head.is_response() {
+                    state.client_answered(&head, &frame);
+                } else {
+                    self.request(&mut state, head, frame, now);
+                }
+            }
+            let was_full = full(&state);
+            state.flush_links(now);
+            // What has been read already will not make the socket readable again.
+            if !was_full || full(&state) {
+                break;
             }
         }
-        state.flush_links(now);
-        if state.is_drained(now) {
+        if state.is_drained(now, self.sends_away(&state)) {
             return Err(End::Drained);
         }
         let blocked = match self.write_client(&mut state, config.limits.queue) {
