@@ -7,6 +7,20 @@
     reason = "a test fails by panicking"
 )]
 
+mod backpressure;
 mod cli;
+mod deadlines;
 mod dev;
+mod drain;
+mod frames;
+mod heartbeat;
+mod links;
+mod opening;
+mod ports;
+mod pushes;
+mod query;
+mod routes;
+mod routing;
+mod support;
+mod transactions;
 mod wire;

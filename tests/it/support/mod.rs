@@ -1,0 +1,11 @@
+//! What the relay is tested with: the proxy as a sentence, and peers that follow a script.
+
+mod client;
+mod nameserver;
+mod peer;
+mod proxy;
+
+pub(crate) use client::{Client, Group, Speaks};
+pub(crate) use nameserver::NameServer;
+pub(crate) use peer::{Broker, Peer, Received, SOON};
+pub(crate) use proxy::{Gimbal, Running, address_of};

@@ -1,0 +1,227 @@
+//! One end of a connection that does what the test says, and the brokers made of such ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gimbal::protocol::{Code, Command, FLAG_RESPONSE, FRAME_LIMIT, Frame, Head, request, response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+/// Every wait ends here at the latest, with a failure.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
+/// A command as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) frame: Frame,
+    pub(crate) head: Head,
+    pub(crate) command: Command,
+}
+
+impl Received {
+    pub(crate) fn new(frame: Frame) -> Self {
+        let head = Head::scan(&frame).unwrap();
+        let command = Command::decode(&frame).unwrap();
+        Self { frame, head, command }
+    }
+
+    /// The value of an ext field.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.command.field(name)
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.command.body.to_vec()).unwrap()
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    stream: TcpStream,
+    input: BytesMut,
+    who: String,
+}
+
+impl Peer {
+    pub(crate) fn new(stream: TcpStream, who: impl Into<String>) -> Self {
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            input: BytesMut::new(),
+            who: who.into(),
+        }
+    }
+
+    /// The next frame, or `None` when the other side has closed.
+    pub(crate) async fn next_or_end(&mut self) -> Option<Received> {
+        let next = async {
+            loop {
+                if let Some(frame) = Frame::split(&mut self.input, FRAME_LIMIT).unwrap() {
+                    return Some(Received::new(frame));
+                }
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(_) => {}
+                }
+            }
+        };
+        timeout(SOON, next)
+            .await
+            .unwrap_or_else(|_| panic!("{}: nothing came in {SOON:?}", self.who))
+    }
+
+    /// The next frame.
+    pub(crate) async fn next(&mut self) -> Received {
+        let who = self.who.clone();
+        self.next_or_end()
+            .await
+            .unwrap_or_else(|| panic!("{who}: closed instead of sending"))
+    }
+
+    /// The next frame, which must be a request with this code.
+    pub(crate) async fn expect(&mut self, code: Code) -> Received {
+        let received = self.next().await;
+        assert_eq!(
+            (received.head.code, received.head.is_response()),
+            (code, false),
+            "{}: {:?}",
+            self.who,
+            received.command
+        );
+        received
+    }
+
+    /// The next frame, which must be the answer to this opaque.
+    pub(crate) async fn expect_answer(&mut self, opaque: i32) -> Received {
+        let received = self.next().await;
+        assert_eq!(
+            (received.head.opaque, received.head.is_response()),
+            (opaque, true),
+            "{}: {:?}",
+            self.who,
+            received.command
+        );
+        received
+    }
+
+    /// The other side closes without saying anything more.
+    pub(crate) async fn expect_end(&mut self) {
+        let who = self.who.clone();
+        if let Some(received) = self.next_or_end().await {
+            panic!("{who}: expected the end, got {:?}", received.command);
+        }
+    }
+
+    /// Whether the other side stays silent and open for `how_long`.
+    pub(crate) async fn is_quiet(&mut self, how_long: Duration) -> bool {
+        assert!(self.input.is_empty(), "{}: unread input", self.who);
+        timeout(how_long, self.stream.read_buf(&mut self.input))
+            .await
+            .is_err()
+    }
+
+    pub(crate) async fn put(&mut self, command: &Command) {
+        self.put_bytes(&command.encode().unwrap().to_bytes()).await;
+    }
+
+    pub(crate) async fn put_bytes(&mut self, bytes: &[u8]) {
+        timeout(SOON, self.stream.write_all(bytes))
+            .await
+            .unwrap_or_else(|_| panic!("{}: the other side takes no bytes", self.who))
+            .unwrap();
+    }
+
+    /// Writes until the other side takes no more for `quiet`, or `most` bytes are out; how many were.
+    pub(crate) async fn put_until_stuck(&mut self, bytes: &[u8], quiet: Duration, most: usize) -> usize {
+        let mut written = 0;
+        let mut at = 0;
+        while written < most {
+            match timeout(quiet, self.stream.write(&bytes[at..])).await {
+                Ok(taken) => {
+                    let taken = taken.unwrap();
+                    written += taken;
+                    at = (at + taken) % bytes.len();
+                }
+                Err(_) => break,
+            }
+        }
+        written
+    }
+
+    /// Answers a request with a code and nothing else.
+    pub(crate) async fn answer(&mut self, asked: &Received, code: Code) {
+        self.answer_with(asked, Command::answer(&asked.head, asked.frame.kind(), code))
+            .await;
+    }
+
+    /// Answers a request with this command, whose opaque and flag are put right.
+    pub(crate) async fn answer_with(&mut self, asked: &Received, mut answer: Command) {
+        answer.opaque = asked.head.opaque;
+        answer.flag |= FLAG_RESPONSE;
+        self.put(&answer).await;
+    }
+
+    /// Takes the heartbeat that opens a link and answers it.
+    pub(crate) async fn greet(&mut self) -> Received {
+        let beat = self.expect(request::HEART_BEAT).await;
+        self.answer(&beat, response::SUCCESS).await;
+        beat
+    }
+
+    /// Closes with a reset, as a killed process with unread bytes does.
+    pub(crate) fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+}
+
+/// A broker that does nothing by itself.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Broker {
+    pub(crate) fn start(name: &str) -> Self {
+        Self::at(name, "127.0.0.1:0".parse().unwrap())
+    }
+
+    /// A broker at a known address, where another was before.
+    pub(crate) fn at(name: &str, address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(64).unwrap();
+        Self {
+            name: name.to_owned(),
+            address: listener.local_addr().unwrap(),
+            listener,
+        }
+    }
+
+    /// The next link of the proxy.
+    pub(crate) async fn accept(&self) -> Peer {
+        let (stream, _) = timeout(SOON, self.listener.accept())
+            .await
+            .unwrap_or_else(|_| panic!("{}: no link came in {SOON:?}", self.name))
+            .unwrap();
+        Peer::new(stream, self.name.clone())
+    }
+
+    /// The next link, its greeting taken.
+    pub(crate) async fn accept_greeted(&self) -> Peer {
+        let mut link = self.accept().await;
+        link.greet().await;
+        link
+    }
+
+    /// Whether nobody dials for `how_long`.
+    pub(crate) async fn is_left_alone(&self, how_long: Duration) -> bool {
+        timeout(how_long, self.listener.accept()).await.is_err()
+    }
+}
