@@ -1,4 +1,70 @@
-//! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ.
+//! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ: the relay; filters come next.
+//!
+//! # The map of the house
+//!
+//! ```text
+//!             downstream          session                             upstream
+//!  client ──▶ listener, port ──▶ frame ─▶ head ─▶ dispatch ─▶ forward ─▶ link, one per ──▶ broker
+//!                                                    ▲                   (session, broker)
+//!                                              route: plan, directory ◀── name servers
+//!  client ◀── outbox ◀── answers and pushes, put right where they name a broker ◀──────── broker
+//! ```
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`protocol`] | the wire format: bytes in, values out |
+//! | [`socket`] | one TCP stream seen as frames |
+//! | [`downstream`] | listeners, broker ports, the first bytes of a connection |
+//! | [`session`] | one client connection and all it owns |
+//! | [`route`] | where a command goes, whether it may, how long it may take |
+//! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`config`] | what the operator wrote becomes what the proxy runs |
+//! | [`proxy`] | the wiring: one generation after another, and the drain |
+//! | [`worker`] | the threads that run sessions |
+//! | [`telemetry`] | logs |
+//! | [`cli`] | the subcommands; the only room that prints |
+//! | [`dev`] | a stand-in cluster in memory; shares only [`protocol`] with the proxy |
+//!
+//! Imports point downwards: [`cli`] to [`proxy`] to [`downstream`] to [`session`] to [`route`] to [`upstream`] to
+//! [`socket`] to [`protocol`]. The whole table is in `CONTRIBUTING.md` and enforced by `tests/tidy.rs`.
+//!
+//! # The life of a command
+//!
+//! A `SEND_MESSAGE_V2` of a client, file by file:
+//!
+//! | # | file | what happens |
+//! |---|---|---|
+//! | 1 | `downstream/listener.rs` | accepts under a permit, on the shared address or on a broker's port, and hands the socket to a worker |
+//! | 2 | `downstream/opening.rs` | the first bytes show that this is remoting |
+//! | 3 | `session/task.rs` | reads when the client and its brokers have room; keeps time; ends the session |
+//! | 4 | `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies |
+//! | 5 | `protocol/head.rs` | one scan finds code, opaque and flag; ext fields are looked up on demand; nothing is decoded |
+//! | 6 | `session/dispatch.rs`, `route/permit.rs` | a code that may not pass is answered 3, with the setting that would let it through |
+//! | - | `session/dispatch.rs` | **here filters will decide**: interest by code, the chain, its verdict |
+//! | 7 | `route/max_wait.rs` | the time by which the client must have an answer |
+//! | 8 | `route/router.rs` | the plan: the broker it names, its port's broker, any broker of a topic, all of them, a name server |
+//! | 9 | `session/lookups.rs`, `route/directory.rs` | only if the plan needs a topic route: asked once, however many wait for it |
+//! | 10 | `session/forward.rs` | to the link of that broker name, which is opened when there is none |
+//! | 11 | `session/link_task.rs`, `upstream/dial.rs` | a new link resolves the name, dials, and sends the client's last heartbeat first |
+//! | 12 | `upstream/link.rs` | the opaque is noted, unless the command is one-way |
+//! | 13 | `socket/outbox.rs` | written to the broker at once; what the socket does not take waits, and then the client is not read |
+//! | 14 | `session/link_task.rs` | the broker's answer comes in; the link tells whose it is |
+//! | 15 | `session/responses.rs` | passed on with its bytes, unless it names slaves or store hosts that must not reach the client |
+//! | 16 | `socket/outbox.rs` | written to the client at once; while the client takes no bytes, its brokers are not read |
+//!
+//! What goes another way:
+//!
+//! | what | where |
+//! |---|---|
+//! | `GET_ROUTEINFO_BY_TOPIC`: answered with our addresses, in the dialect the client reads | `session/lookups.rs`, `protocol/body/route.rs`, `downstream/ports.rs` |
+//! | heartbeats and unregistrations: to every broker the client talks to, one answer | `session/heartbeat.rs`, `session/gather.rs` |
+//! | queries and order locks of several brokers: split, gathered | `session/query.rs`, `session/forward.rs`, `session/gather.rs` |
+//! | requests of brokers to the client, and its answers to them | `session/pushes.rs` |
+//! | half messages of clients that do not name the broker | `route/transactions.rs` |
+//! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs` |
+//! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
+//! | the settings change: swapped as a whole, under running sessions | [`proxy::Proxy::reload`], `config/watch.rs` |
+// SPDX-License-Identifier: Apache-2.0
 #![forbid(unsafe_code)]
 
 pub mod cli;

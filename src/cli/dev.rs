@@ -59,9 +59,9 @@ const ABOUT: &str = "Try Gimbal with nothing installed: an in-memory cluster wit
 const LONG_ABOUT: &str = "\
 Try Gimbal with nothing installed: an in-memory cluster with the proxy in front
 
-Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to
-point a client at. They are an in-memory stand-in for RocketMQ, good for trying things out and for tests:
-nothing is written to disk, and every message is gone when the process ends. No config file and no
+Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to \
+point a client at. They are an in-memory stand-in for RocketMQ, good for trying things out and for tests: \
+nothing is written to disk, and every message is gone when the process ends. No config file and no \
 GIMBAL_* variable is read.";
 
 const EXAMPLES: &str = "\
@@ -122,11 +122,11 @@ async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
          \n\
          \x20 Point a client at   {address}\n\
          \n\
-         \x20   Java   producer.setNamesrvAddr(\"{address}\");\n\
-         \x20   Go     producer.WithNameServer([]string{{\"{address}\"}})\n\
-         \x20   any    NAMESRV_ADDR={address}\n\
+         \x20   Java          producer.setNamesrvAddr(\"{address}\");\n\
+         \x20   Go            producer.WithNameServer([]string{{\"{address}\"}})\n\
+         \x20   environment   NAMESRV_ADDR={address}\n\
          \n\
-         Ctrl-C stops it.\n",
+         Topics come into being with their first message. Ctrl-C stops it.\n",
         count(&cluster),
     ))?;
     signals.stop().await;

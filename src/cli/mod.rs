@@ -28,7 +28,7 @@ const ABOUT: &str = "A proxy for Apache RocketMQ";
 const LONG_ABOUT: &str = "\
 A proxy for Apache RocketMQ
 
-Clients set their namesrvAddr to Gimbal and change nothing else. It answers their route requests with its
+Clients set their namesrvAddr to Gimbal and change nothing else. It answers their route requests with its \
 own addresses, so that everything they send to brokers comes through it.";
 
 const EXAMPLES: &str = "\

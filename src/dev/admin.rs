@@ -1,33 +1,12 @@
-//! The few admin commands that tests need: topics, groups, message request modes, connection lists.
+//! The few admin commands that tests need: topics, groups, connection lists.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::broker::Broker;
 use super::request::{Outcome, Reply, Request, refuse};
 use super::send::check_name;
-use super::store::{Layout, PERM_READ_WRITE, QUEUES, lock};
+use super::store::{Layout, PERM_READ_WRITE, QUEUES};
 use crate::protocol::{request, response};
-
-/// Modes kept; settings beyond it are refused.
-const MODES: usize = 10_000;
-
-/// How a group's consumers of a topic get their messages; anything not set here is pulled.
-#[derive(Debug, Default)]
-pub(super) struct Modes {
-    by_topic_and_group: Mutex<HashMap<(String, String), (String, i64)>>,
-}
-
-impl Modes {
-    /// The mode, `PULL` or `POP`, and how many others' queues each pops.
-    pub(super) fn find(&self, topic: &str, group: &str) -> (String, i64) {
-        let key = (topic.to_owned(), group.to_owned());
-        let modes = lock(&self.by_topic_and_group);
-        modes.get(&key).cloned().unwrap_or_else(|| ("PULL".to_owned(), 0))
-    }
-}
 
 impl Broker {
     /// Whatever is not a client's everyday request.
@@ -42,6 +21,11 @@ impl Broker {
             request::GET_CONSUMER_CONNECTION_LIST => self.consumer_connections(request),
             request::GET_PRODUCER_CONNECTION_LIST => self.producer_connections(request),
             request::SET_MESSAGE_REQUEST_MODE => self.set_mode(request),
+            request::QUERY_ASSIGNMENT => self.query_assignment(request),
+            request::GET_CONSUMER_RUNNING_INFO => self.running_info(request),
+            request::CONSUME_MESSAGE_DIRECTLY => self.consume_directly(request),
+            request::INVOKE_BROKER_TO_RESET_OFFSET => self.reset_offsets(request),
+            request::INVOKE_BROKER_TO_GET_CONSUMER_STATUS => self.consumer_status(request),
             request::RECALL_MESSAGE => self.recall(request),
             _ => request.unknown(),
         }
@@ -101,31 +85,4 @@ impl Broker {
             ),
         }
     }
-
-    fn set_mode(&self, request: &Request<'_>) -> Outcome {
-        let body: Value = request.json()?;
-        let text = |key: &str| {
-            body.get(key)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let key = (text("topic"), text("consumerGroup"));
-        let share = body
-            .get("popShareQueueNum")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let mut modes = lock(&self.modes.by_topic_and_group);
-        if modes.len() >= MODES && !modes.contains_key(&key) {
-            return refuse(response::SYSTEM_ERROR, "too many message request modes");
-        }
-        modes.insert(key, (text("mode"), share));
-        drop(modes);
-        request.done()
-    }
-}
-
-/// A queue as the JSON of a `MessageQueue`.
-pub(super) fn queue_json(topic: &str, broker: &str, queue: i32) -> Value {
-    json!({"brokerName": broker, "queueId": queue, "topic": topic})
 }

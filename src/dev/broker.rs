@@ -9,13 +9,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::CLUSTER;
-use super::admin::Modes;
+use super::assignment::Modes;
 use super::connection::{Peer, Service};
 use super::delay::Delays;
-use super::group::Groups;
+use super::group::{Groups, check_client};
 use super::lock::Locks;
 use super::nameserver::NameServer;
 use super::offset::Offsets;
+use super::pop::Pops;
 use super::request::{Outcome, Reply, Request};
 use super::store::{Layout, PERM_INHERIT, PERM_READ_WRITE, Store};
 use super::transaction::Halves;
@@ -46,6 +47,7 @@ pub(super) struct Broker {
     pub(super) delays: Delays,
     pub(super) halves: Halves,
     pub(super) modes: Modes,
+    pub(super) pops: Pops,
     /// Connections now.
     pub(super) connections: AtomicUsize,
     pub(super) check_interval: Duration,
@@ -86,6 +88,7 @@ impl Broker {
             delays: Delays::default(),
             halves: Halves::default(),
             modes: Modes::default(),
+            pops: Pops::default(),
             connections: AtomicUsize::new(0),
             check_interval,
             nameserver: OnceLock::new(),
@@ -107,6 +110,7 @@ impl Broker {
     pub(super) fn spawn_chores(self: &Arc<Self>, tasks: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
         tasks.spawn(Arc::clone(self).deliver_delayed(stop.clone()));
         tasks.spawn(Arc::clone(self).check_halves(stop.clone()));
+        tasks.spawn(Arc::clone(self).revive_popped(stop.clone()));
     }
 
     fn dispatch(self: &Arc<Self>, request: &Request<'_>) -> Outcome {
@@ -119,7 +123,7 @@ impl Broker {
             request::HEART_BEAT => self.heartbeat(request),
             request::UNREGISTER_CLIENT => self.unregister(request),
             request::GET_CONSUMER_LIST_BY_GROUP => self.consumer_list(request),
-            request::CHECK_CLIENT_CONFIG => self.check_client(request),
+            request::CHECK_CLIENT_CONFIG => check_client(request),
             request::END_TRANSACTION => self.end_transaction(request),
             request::LOCK_BATCH_MQ => self.lock_queues(request),
             request::UNLOCK_BATCH_MQ => self.unlock_queues(request),
@@ -131,6 +135,14 @@ impl Broker {
             request::GET_EARLIEST_MSG_STORETIME => self.earliest_time(request),
             request::QUERY_MESSAGE => self.query_messages(request),
             request::VIEW_MESSAGE_BY_ID => self.view_message(request),
+            request::SEND_REPLY_MESSAGE | request::SEND_REPLY_MESSAGE_V2 => self.reply(request),
+            request::POP_MESSAGE => self.pop(request),
+            request::ACK_MESSAGE => self.acknowledge(request),
+            request::BATCH_ACK_MESSAGE => self.acknowledge_batch(request),
+            request::CHANGE_MESSAGE_INVISIBLETIME => self.change_invisible(request),
+            request::PEEK_MESSAGE => self.peek(request),
+            request::NOTIFICATION => self.notification(request),
+            request::POLLING_INFO => self.polling_info(request),
             _ => self.administer(request),
         }
     }

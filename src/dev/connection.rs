@@ -251,7 +251,7 @@ impl<S: Service> Connection<S> {
                     put(&mut self.out, frame);
                 }
             }
-            Reply::Now(_) | Reply::Nothing => {}
+            Reply::Now(_) => {}
             Reply::Later(work) => self.wait(work, head.is_oneway()),
         }
     }

@@ -22,6 +22,8 @@ const LEVELS: [i64; 18] = [
 ];
 /// Longest delay of a message's own, milliseconds (`timerMaxDelaySec`, 3 days).
 const LONGEST_MS: i64 = 259_200_000;
+/// Messages that may wait; sends of further ones are refused as busy.
+const WAITING: usize = 1_000_000;
 /// Most messages delivered before others get a turn.
 const AT_ONCE: usize = 1000;
 
@@ -43,7 +45,7 @@ pub(super) struct Delays {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// By due time and order of arrival; as many as the store holds records of them.
+    /// By due time and order of arrival.
     by_time: BTreeMap<(i64, u64), Delayed>,
     count: u64,
 }
@@ -62,6 +64,10 @@ impl Delays {
         waiting.by_time.insert(key, delayed);
         drop(waiting);
         self.changed.notify_one();
+    }
+
+    fn is_full(&self) -> bool {
+        lock(&self.waiting).by_time.len() >= WAITING
     }
 
     fn take_due(&self, now: i64) -> Vec<Delayed> {
@@ -92,34 +98,34 @@ impl Delays {
     }
 }
 
-impl Broker {
-    /// When a message is due, if it is not at once.
-    pub(super) fn delay_of(&self, message: &Message) -> Result<Option<Due>, Refusal> {
-        let text = &message.properties;
-        let level: usize = properties::int(text, "DELAY").unwrap_or_default();
-        if level > 0 {
-            return Ok(Some(Due::Level(level.min(LEVELS.len()))));
-        }
-        let now = now_ms();
-        let at = properties::int::<i64>(text, "TIMER_DELIVER_MS")
-            .or_else(|| {
-                let delay = properties::int::<i64>(text, "TIMER_DELAY_SEC")?;
-                Some(now.saturating_add(delay.saturating_mul(1000)))
-            })
-            .or_else(|| Some(now.saturating_add(properties::int(text, "TIMER_DELAY_MS")?)));
-        match at {
-            Some(at) if at > now.saturating_add(LONGEST_MS) => refuse(
-                response::MESSAGE_ILLEGAL,
-                format!(
-                    "timer message illegal, the delay time should not be bigger than the max delay {LONGEST_MS}ms; \
-                     or if set del msg, the delay time should be bigger than the current time"
-                ),
-            ),
-            Some(at) if at > now => Ok(Some(Due::At(at))),
-            _ => Ok(None),
-        }
+/// When a message is due, if it is not at once.
+pub(super) fn delay_of(message: &Message) -> Result<Option<Due>, Refusal> {
+    let text = &message.properties;
+    let level: usize = properties::int(text, "DELAY").unwrap_or_default();
+    if level > 0 {
+        return Ok(Some(Due::Level(level.min(LEVELS.len()))));
     }
+    let now = now_ms();
+    let at = properties::int::<i64>(text, "TIMER_DELIVER_MS")
+        .or_else(|| {
+            let delay = properties::int::<i64>(text, "TIMER_DELAY_SEC")?;
+            Some(now.saturating_add(delay.saturating_mul(1000)))
+        })
+        .or_else(|| Some(now.saturating_add(properties::int(text, "TIMER_DELAY_MS")?)));
+    match at {
+        Some(at) if at > now.saturating_add(LONGEST_MS) => refuse(
+            response::MESSAGE_ILLEGAL,
+            format!(
+                "timer message illegal, the delay time should not be bigger than the max delay {LONGEST_MS}ms; \
+                 or if set del msg, the delay time should be bigger than the current time"
+            ),
+        ),
+        Some(at) if at > now => Ok(Some(Due::At(at))),
+        _ => Ok(None),
+    }
+}
 
+impl Broker {
     /// Stores a message where it waits; also returns the handle to recall it with.
     pub(super) fn store_delayed(
         &self,
@@ -128,6 +134,9 @@ impl Broker {
     ) -> Result<(Place, Option<String>), Refusal> {
         if self.store.topic(&message.topic).is_none() {
             return no_topic(&message.topic);
+        }
+        if self.delays.is_full() {
+            return refuse(response::SYSTEM_BUSY, "too many delayed messages for a stand-in");
         }
         let topic = std::mem::take(&mut message.topic);
         let queue = message.queue;
@@ -193,7 +202,7 @@ impl Broker {
                 self.deliver(&delayed);
             }
             let pause = self.delays.next_ms().map(|ms| ms.saturating_sub(now_ms()));
-            let pause = pause.map_or(Duration::from_secs(3600), |ms| {
+            let pause = pause.map_or(Duration::from_hours(1), |ms| {
                 Duration::from_millis(u64::try_from(ms).unwrap_or_default())
             });
             tokio::select! {

@@ -10,7 +10,7 @@ use super::broker::Broker;
 use super::connection::Peer;
 use super::filter::Filter;
 use super::request::{Outcome, Refusal, Reply, Request, ids_changed, refuse};
-use super::send::RETRY;
+use super::retry::RETRY;
 use super::store::{Layout, lock};
 use crate::protocol::{Language, response};
 
@@ -115,12 +115,11 @@ impl Consumers {
     /// Takes one member's word; whether the others should hear of it.
     fn update(&mut self, member: Member, data: ConsumerData) -> bool {
         let mut changed = false;
-        match self.members.iter_mut().find(|known| known.peer == member.peer) {
-            Some(known) => *known = member,
-            None => {
-                self.members.push(member);
-                changed = true;
-            }
+        if let Some(known) = self.members.iter_mut().find(|known| known.peer == member.peer) {
+            *known = member;
+        } else {
+            self.members.push(member);
+            changed = true;
         }
         self.consume_type = data.consume_type;
         self.model = data.message_model;
@@ -385,17 +384,17 @@ impl Broker {
         let body = json!({"consumerIdList": ids}).to_string();
         Ok(Reply::Now(request.answer(response::SUCCESS).with_body(body)))
     }
+}
 
-    /// `CHECK_CLIENT_CONFIG`.
-    pub(super) fn check_client(&self, request: &Request<'_>) -> Outcome {
-        let body: Value = request.json()?;
-        let subscription = body.get("subscriptionData").unwrap_or(&Value::Null);
-        match Filter::new(
-            text(subscription, "expressionType"),
-            text(subscription, "subString"),
-        ) {
-            Ok(_) => request.done(),
-            Err(wrong) => refuse(response::SUBSCRIPTION_PARSE_FAILED, wrong),
-        }
+/// `CHECK_CLIENT_CONFIG`.
+pub(super) fn check_client(request: &Request<'_>) -> Outcome {
+    let body: Value = request.json()?;
+    let subscription = body.get("subscriptionData").unwrap_or(&Value::Null);
+    match Filter::new(
+        text(subscription, "expressionType"),
+        text(subscription, "subString"),
+    ) {
+        Ok(_) => request.done(),
+        Err(wrong) => refuse(response::SUBSCRIPTION_PARSE_FAILED, wrong),
     }
 }

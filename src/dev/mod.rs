@@ -18,20 +18,26 @@
 //! It takes nothing from the proxy but the codec ([`crate::protocol`]), so that one mistake cannot hide another.
 
 mod admin;
+mod assignment;
 mod base64;
 mod broker;
 mod connection;
 mod delay;
 mod filter;
+mod flight;
 mod group;
 mod lock;
 mod nameserver;
 mod offset;
+mod polling;
+mod pop;
 mod properties;
 mod pull;
+mod push;
 mod query;
 mod record;
 mod request;
+mod retry;
 mod send;
 mod store;
 mod transaction;

@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::broker::Broker;
-use super::request::{Outcome, Request, refuse};
+use super::request::{Outcome, Refusal, Request, refuse};
 use super::store::lock;
 use crate::protocol::response;
 
 /// Groups whose offsets are kept; commits of further ones are dropped.
 const GROUPS: usize = 10_000;
 
+/// Offsets by topic and queue.
+type Topics = HashMap<String, HashMap<i32, i64>>;
+
 /// Committed offsets by group, topic and queue.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
-    groups: Mutex<HashMap<String, HashMap<String, HashMap<i32, i64>>>>,
+    groups: Mutex<HashMap<String, Topics>>,
 }
 
 impl Offsets {
@@ -71,7 +74,10 @@ impl Broker {
         if self.store.topic(&topic).is_none() {
             return refuse(response::TOPIC_NOT_EXIST, format!("Topic {topic} not exist!"));
         }
-        self.offsets.commit(&group, &topic, queue, offset);
+        // A queue that does not exist has no place here, but is no failure either.
+        if self.range(&topic, queue).is_some() {
+            self.offsets.commit(&group, &topic, queue, offset);
+        }
         request.done()
     }
 
@@ -120,7 +126,7 @@ impl Broker {
         request.done_with(&[("timestamp", &ms)])
     }
 
-    fn asked_range(&self, request: &Request<'_>) -> Result<Option<(i64, i64)>, super::request::Refusal> {
+    fn asked_range(&self, request: &Request<'_>) -> Result<Option<(i64, i64)>, Refusal> {
         let topic = request.text("topic")?;
         Ok(self.range(&topic, request.int("queueId")?))
     }

@@ -243,13 +243,15 @@ mod tests {
             store: "10.0.0.1:10911".parse().unwrap(),
         };
         let record = message().encode(&place);
-        let hex: String = record.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            hex,
-            "00000074daa320a73610a6860000000300000000000000000000000a00000000000003e8000000000000018bcfe5\
-             6800c0a8000a0000c3500000018bcfe5687b0a00000100002a9f0000000000000000000000000000000568656c6c\
-             6f0254310012544147530154616741024b455953016b3102"
-        );
+        let wanted = "00000074daa320a73610a6860000000300000000000000000000000a00000000000003e8000000000000018bcf\
+                      e56800c0a8000a0000c3500000018bcfe5687b0a00000100002a9f0000000000000000000000000000000568656c\
+                      6c6f0254310012544147530154616741024b455953016b3102";
+        let digits: Vec<u8> = wanted
+            .bytes()
+            .filter_map(|digit| char::from(digit).to_digit(16)?.try_into().ok())
+            .collect();
+        let wanted: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        assert_eq!(record, wanted);
         assert_eq!(place.id().to_string(), "0A00000100002A9F00000000000003E8");
     }
 

@@ -35,8 +35,6 @@ pub(super) struct Request<'a> {
 
 /// What becomes of a request.
 pub(super) enum Reply {
-    /// There is no answer.
-    Nothing,
     /// This answer.
     Now(Command),
     /// An answer that must be waited for; dropped when the client goes.
@@ -87,12 +85,14 @@ impl<'a> Request<'a> {
         answer(self.head, code)
     }
 
-    /// Success without more.
+    /// Success without more; an [`Outcome`] so that handlers end with it.
+    #[expect(clippy::unnecessary_wraps, reason = "the last word of handlers that may fail")]
     pub(super) fn done(&self) -> Outcome {
         Ok(Reply::Now(self.answer(response::SUCCESS)))
     }
 
     /// Success with these fields.
+    #[expect(clippy::unnecessary_wraps, reason = "the last word of handlers that may fail")]
     pub(super) fn done_with(&self, fields: &[(&str, &dyn fmt::Display)]) -> Outcome {
         let answer = fields
             .iter()

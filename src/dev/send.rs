@@ -1,4 +1,4 @@
-//! Storing what producers send, and what consumers send back for another try.
+//! Storing what producers send.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use super::CLUSTER;
 use super::broker::{Broker, CHECK_MAX_TOPIC, HALF_TOPIC, SCHEDULE_TOPIC, TIMER_TOPIC};
+use super::delay::delay_of;
 use super::properties;
-use super::record::{Message, Place, TRANSACTION_BITS, batch_items};
+use super::record::{Message, Place, batch_items};
 use super::request::{Outcome, Refusal, Reply, Request, SEE_FAQ, refuse};
+use super::retry::{DEAD, RETRY};
 use super::store::{Layout, PERM_INHERIT, Topic};
 use crate::protocol::{Command, request, response};
 
@@ -29,10 +31,6 @@ const FORBIDDEN: [&str; 6] = [
     "SELF_TEST_TOPIC",
     "OFFSET_MOVED_EVENT",
 ];
-/// Prefix of retry topics.
-pub(super) const RETRY: &str = "%RETRY%";
-/// Prefix of dead-letter topics.
-pub(super) const DEAD: &str = "%DLQ%";
 
 /// The header of a send, long or short form.
 #[derive(Default)]
@@ -266,7 +264,7 @@ impl Broker {
 
     /// Stores a message in its queue, or where it waits for its time. The second value is the handle to recall it with.
     pub(super) fn store_or_delay(&self, message: Message) -> Result<(Place, Option<String>), Refusal> {
-        match self.delay_of(&message)? {
+        match delay_of(&message)? {
             Some(due) => self.store_delayed(message, due),
             None => self
                 .store
@@ -275,79 +273,8 @@ impl Broker {
         }
     }
 
-    /// Points a message at the dead-letter topic of `group`.
-    fn bury(&self, message: &mut Message, group: &str) -> Result<(), Refusal> {
-        let topic = format!("{DEAD}{group}");
-        if self.store.topic_or_create(&topic, Layout::queues(1)).is_none() {
-            return no_topic(&topic);
-        }
-        properties::remove(&mut message.properties, &["DELAY"]);
-        let origin = message
-            .property("RETRY_TOPIC")
-            .unwrap_or(&message.topic)
-            .to_owned();
-        properties::set_absent(&mut message.properties, "DLQ_ORIGIN_TOPIC", &origin);
-        message.topic = topic;
-        message.queue = 0;
-        Ok(())
-    }
-
-    /// `CONSUMER_SEND_MSG_BACK`.
-    pub(super) fn send_back(&self, request: &Request<'_>) -> Outcome {
-        let group = request.text("group")?;
-        let offset: i64 = request.int("offset")?;
-        let level: i32 = request.int("delayLevel")?;
-        let stored = self.store.at(offset).and_then(|record| Message::decode(&record));
-        let Some((mut message, place)) = stored else {
-            return refuse(
-                response::SYSTEM_ERROR,
-                format!("look message by offset failed, {offset}"),
-            );
-        };
-        let topic = format!("{RETRY}{group}");
-        if self.store.topic_or_create(&topic, Layout::queues(1)).is_none() {
-            return no_topic(&topic);
-        }
-        let most = request.fields.int("maxReconsumeTimes");
-        let most = most.unwrap_or_else(|| self.groups.retry_limit(&group));
-        let origin = message.topic.clone();
-        properties::set_absent(&mut message.properties, "RETRY_TOPIC", &origin);
-        properties::set_absent(
-            &mut message.properties,
-            "ORIGIN_MESSAGE_ID",
-            &place.id().to_string(),
-        );
-        properties::remove(
-            &mut message.properties,
-            &[
-                "DELAY",
-                "REAL_TOPIC",
-                "REAL_QID",
-                "TIMER_DELAY_SEC",
-                "TIMER_DELAY_MS",
-                "TIMER_DELIVER_MS",
-            ],
-        );
-        message.sys_flag &= !TRANSACTION_BITS;
-        if message.reconsumed >= most || level < 0 {
-            self.bury(&mut message, &group)?;
-        } else {
-            let level = if level == 0 {
-                message.reconsumed.saturating_add(3)
-            } else {
-                level
-            };
-            properties::set(&mut message.properties, "DELAY", &level.to_string());
-            message.topic = topic;
-            message.queue = 0;
-        }
-        message.reconsumed = message.reconsumed.saturating_add(1);
-        self.store_or_delay(message)?;
-        request.done()
-    }
-
-    /// The message of a reply (324, 325) and its header's topic made sure of.
-    pub(super) fn reply_message(&self, request: &Request<'_>) -> Result<Message, Refusal> {
+    /// The producer group and the message of a reply (324, 325), its topic made sure of.
+    pub(super) fn reply_message(&self, request: &Request<'_>) -> Result<(String, Message), Refusal> {
         let header = SendHeader::read(request)?;
         if request.frame.body().is_empty() {
             return refuse(
@@ -362,12 +289,7 @@ impl Broker {
             .clamp(0, topic.layout().write.saturating_sub(1).max(0));
         message.body = Bytes::copy_from_slice(request.frame.body());
         mark(&mut message.properties);
-        Ok(message)
-    }
-
-    /// The producer group that a send names.
-    pub(super) fn sending_group(request: &Request<'_>) -> String {
-        SendHeader::read(request).map_or_else(|_| String::new(), |header| header.group.into_owned())
+        Ok((header.group.into_owned(), message))
     }
 }
 

@@ -17,10 +17,12 @@ use crate::protocol::{request, response};
 /// Checks of a half message before it is given up (`transactionCheckMax`).
 const CHECKS: u32 = 15;
 
+/// Half messages that may be open; sends of further ones are refused as busy.
+const OPEN: usize = 1_000_000;
+
 /// Half messages that nobody has decided about, by their offset in the half queue.
 #[derive(Debug, Default)]
 pub(super) struct Halves {
-    /// As many as the store holds records of them.
     open: Mutex<BTreeMap<i64, Half>>,
 }
 
@@ -35,6 +37,9 @@ struct Half {
 impl Broker {
     /// Stores a half message where no consumer sees it.
     pub(super) fn store_half(&self, mut message: Message) -> Result<Place, Refusal> {
+        if lock(&self.halves.open).len() >= OPEN {
+            return refuse(response::SYSTEM_BUSY, "too many half messages for a stand-in");
+        }
         let topic = std::mem::replace(&mut message.topic, HALF_TOPIC.to_owned());
         properties::set(&mut message.properties, "REAL_TOPIC", &topic);
         properties::set(&mut message.properties, "REAL_QID", &message.queue.to_string());

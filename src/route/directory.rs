@@ -92,6 +92,8 @@ pub struct Directory {
     /// When the last question for the table began; held while asking, so that one asks for all.
     refreshed: TurnMutex<Option<Instant>>,
     unreachable: AtomicBool,
+    /// Brokers being asked about because they could not be reached.
+    suspects: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +117,7 @@ impl Directory {
             table_wanted: AtomicBool::new(false),
             refreshed: TurnMutex::new(None),
             unreachable: AtomicBool::new(false),
+            suspects: Mutex::default(),
         }
     }
 
@@ -171,14 +174,24 @@ impl Directory {
         self.address(broker).ok_or(LookupError::Unknown)
     }
 
-    /// The broker could not be reached: asks where it is now, in the background.
+    /// The broker could not be reached, or has no master: asks where it is now, in the background, and not again within
+    /// a moment.
     pub fn suspect(self: &Arc<Self>, broker: &str) {
         let (this, broker) = (Arc::clone(self), broker.to_owned());
+        if !self.suspects().insert(broker.clone()) {
+            return;
+        }
         self.runtime.spawn(async move {
             // A failed lookup leaves the table as it is; the next command asks again.
             drop(this.refresh_table_soon().await);
             drop(this.topic(&broker, Duration::ZERO).await);
+            tokio::time::sleep(REFRESH_PAUSE).await;
+            this.suspects().remove(&broker);
         });
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The route of a topic if it is known and not old.

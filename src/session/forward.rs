@@ -22,6 +22,7 @@ impl Session {
         let reads_only =
             slot.link.phase == Phase::Ready && slot.link.address.as_ref().is_some_and(|(_, master)| !master);
         if reads_only && is_send(code) {
+            self.core.directory.suspect(broker);
             let remark = format!("gimbal: broker {broker} has no master now");
             return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
         }

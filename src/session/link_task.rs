@@ -86,14 +86,19 @@ impl Session {
         state.generation = generation;
         let mut moved = Vec::new();
         for (id, slot) in &mut state.links {
-            let Some((address, is_master)) = &slot.link.address else {
+            let Some((address, is_master)) = &mut slot.link.address else {
                 continue;
             };
             let Some(now) = self.core.directory.address(&slot.link.broker) else {
                 continue;
             };
+            if now.address == *address {
+                // A slave may have become the master where it stands.
+                *is_master = now.is_master;
+                continue;
+            }
             // A name server that has just started may not have heard of a master that serves us well.
-            if now.address != *address && (now.is_master || !is_master) && !slot.retired {
+            if (now.is_master || !*is_master) && !slot.retired {
                 slot.retired = true;
                 slot.wake.notify_one();
                 moved.push((*id, Arc::clone(&slot.link.broker)));

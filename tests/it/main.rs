@@ -12,6 +12,7 @@ mod cli;
 mod deadlines;
 mod dev;
 mod drain;
+mod examples;
 mod frames;
 mod heartbeat;
 mod links;

@@ -315,14 +315,15 @@ func (r *run) members() {
 }
 
 func (r *run) request() {
-	replier := r.producer()
-	p := r.producer()
+	// The first request of a producer makes it known to every broker, but only if it has not sent anything before.
+	replier, p := r.producer(producer.WithGroupName("r_"+r.group)), r.producer()
 	var mu sync.Mutex
 	warm := map[int]bool{}
 	r.consumer(func(m *primitive.MessageExt) consumer.ConsumeResult {
 		if r.number(m.Body) >= 0 {
 			reply, err := consumer.CreateReplyMessage(m, m.Body)
 			if err == nil {
+				reply.Body = m.Body // CreateReplyMessage reads properties out of the body and leaves the body empty
 				_, err = replier.SendSync(ctx, reply)
 			}
 			r.check(err == nil || r.number(m.Body) == 1000, "reply: %v", err)
@@ -338,7 +339,7 @@ func (r *run) request() {
 		return consumer.ConsumeSuccess
 	})
 	until(*wait, func() bool {
-		_, err := p.SendSync(ctx, primitive.NewMessage(r.topic, []byte("warm")))
+		_, err := replier.SendSync(ctx, primitive.NewMessage(r.topic, []byte("warm")))
 		r.must(err)
 		time.Sleep(100 * time.Millisecond)
 		mu.Lock()

@@ -1,5 +1,7 @@
 //! The stand-in for RocketMQ, spoken to in raw frames.
 
+mod later;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -65,7 +67,7 @@ impl Client {
             .await
     }
 
-    async fn wait(&mut self, wanted: impl Fn(&Command) -> bool) -> Command {
+    async fn wait(&mut self, wanted: impl Fn(&Command) -> bool + Send + Sync) -> Command {
         if let Some(at) = self.kept.iter().position(&wanted) {
             return self.kept.remove(at).unwrap();
         }

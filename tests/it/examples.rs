@@ -1,0 +1,164 @@
+//! What the documents show works as it stands there: configurations load, commands are understood, what they name exists.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gimbal::config::Sources;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Every file below `folder`, in order, without what builds leave there.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.ends_with("target"))
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect();
+    found.sort();
+    found
+}
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found == ending)
+}
+
+fn with_ending(ending: &str) -> Vec<PathBuf> {
+    let mut found = files(&Path::new(ROOT).join("examples"));
+    found.retain(|path| has_ending(path, ending));
+    found
+}
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap()
+}
+
+/// The fenced blocks of a Markdown text in this language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// Loads a file with nothing from the environment and expects not even advice.
+fn loads(file: &Path, shown: &str) {
+    let sources = Sources {
+        file: Some(file.to_owned()),
+        ..Sources::default()
+    };
+    let loaded = sources
+        .load()
+        .unwrap_or_else(|problems| panic!("{shown}: {:#?}", problems.errors));
+    let remarks = [loaded.warnings, loaded.advice].concat();
+    assert!(
+        remarks.is_empty(),
+        "{shown}: an example is beyond reproach: {remarks:#?}"
+    );
+}
+
+#[test]
+fn every_example_config_loads() {
+    let found = with_ending("toml");
+    assert!(found.len() >= 3, "examples were found: {found:?}");
+    for file in found {
+        loads(&file, &file.display().to_string());
+    }
+}
+
+#[test]
+fn every_config_in_the_readme_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gimbal.toml");
+    let found = blocks(&readme(), "toml");
+    assert!(!found.is_empty(), "the README shows a configuration");
+    for block in found {
+        fs::write(&file, &block).unwrap();
+        loads(&file, &block);
+    }
+}
+
+/// `gimbal check` takes the flags of `gimbal run`, so what it accepts is a command that starts.
+#[test]
+fn every_gimbal_command_in_the_readme_is_understood() {
+    let text = readme();
+    let lines = blocks(&text, "sh").concat();
+    let commands: Vec<&str> = lines
+        .lines()
+        .filter_map(|line| {
+            line.split(" #")
+                .next()?
+                .split('>')
+                .next()?
+                .trim()
+                .strip_prefix("gimbal ")
+        })
+        .collect();
+    assert!(commands.len() >= 4, "commands were found: {commands:?}");
+    for command in commands {
+        let mut words: Vec<&str> = command.split_whitespace().collect();
+        match words.first_mut() {
+            Some(first) if *first == "run" => *first = "check",
+            // It would go on running; that it is understood is seen by asking for its help.
+            Some(first) if *first == "dev" => words.push("--help"),
+            _ => {}
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_gimbal"))
+            .args(&words)
+            .env_clear()
+            .current_dir(Path::new(ROOT).join("examples/config"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "gimbal {command}: {said}");
+    }
+}
+
+#[test]
+fn every_folder_of_examples_is_listed() {
+    let list = fs::read_to_string(Path::new(ROOT).join("examples/README.md")).unwrap();
+    for entry in fs::read_dir(Path::new(ROOT).join("examples")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let listed = list.contains(&format!("]({name})"));
+        assert!(
+            listed || !entry.path().is_dir(),
+            "examples/README.md does not list {name}"
+        );
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut documents = with_ending("md");
+    documents.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| Path::new(ROOT).join(name)));
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        let folder = document.parent().unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let path = target.split('#').next().unwrap_or_default();
+            let exists = path.is_empty() || folder.join(path).exists();
+            assert!(exists, "{}: nothing is at {target}", document.display());
+        }
+    }
+}
+
+/// The map of the house names files, and files move.
+#[test]
+fn every_source_file_that_a_document_names_exists() {
+    for document in ["src/lib.rs", "CONTRIBUTING.md", "README.md"] {
+        let text = fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
+        let named = text
+            .split('`')
+            .filter(|word| has_ending(Path::new(word), "rs") && !word.contains(char::is_whitespace));
+        for name in named {
+            let exists = ["", "src"]
+                .iter()
+                .any(|from| Path::new(ROOT).join(from).join(name).exists());
+            assert!(exists, "{document} names {name}, which is not there");
+        }
+    }
+}
