@@ -86,7 +86,7 @@ pub struct Directory {
     flights: Mutex<HashMap<Question, Flight>>,
     /// Counts changes of broker addresses, so that sessions notice with one load.
     generation: AtomicU64,
-    /// The lowest version any broker answered a heartbeat with; 0 when none has.
+    /// What [`Directory::broker_version`] gives.
     broker_version: AtomicI32,
     table_wanted: AtomicBool,
     /// When the last question for the table began; held while asking, so that one asks for all.
@@ -314,7 +314,8 @@ impl Directory {
         }
     }
 
-    /// The lowest version of any broker seen, for heartbeats that no broker is asked about; 0 when none was seen.
+    /// The version that brokers answered a heartbeat with last, the lowest of several; for heartbeats that no broker is
+    /// asked about. 0 before the first.
     pub fn broker_version(&self) -> i32 {
         self.broker_version.load(Ordering::Relaxed)
     }

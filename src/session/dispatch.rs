@@ -132,7 +132,7 @@ impl Session {
         };
         match broker {
             // The answer to a send that named nobody tells where a half message went.
-            Some(broker) => self.forward(state, &broker, request, Reply::Look),
+            Some(broker) => self.forward(state, &broker, request, Reply::Unnamed),
             None => self.nobody(state, &request, "its topic is on several brokers"),
         }
     }
@@ -161,7 +161,7 @@ impl Session {
             }
             _ => {
                 if let Some(broker) = self.only_broker() {
-                    return self.forward(state, &broker, request, Reply::Look);
+                    return self.forward(state, &broker, request, Reply::Unnamed);
                 }
                 let remark = "gimbal: no name server has a route of this topic";
                 state.answer_error(request.asked(), response::TOPIC_NOT_EXIST, remark);

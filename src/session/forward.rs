@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::gather::{Gather, Gathering};
 use super::request::{Request, is_pull, is_send};
 use super::{Session, State};
-use crate::protocol::body::{ConsumerGroup, QueueSet};
+use crate::protocol::body::{ConsumerGroup, QueueSet, encode_lock_answer};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, response};
+use crate::protocol::{Code, Command, response};
 use crate::route::{HalfMessage, Plan};
 use crate::upstream::{Phase, Reply};
 
@@ -75,6 +75,14 @@ impl Session {
                 deadline: request.deadline,
             };
             return self.forward(state, &broker, whole, Reply::Client);
+        }
+        if parts.is_empty() {
+            // As a broker answers: nothing was asked for, and nothing is held.
+            let nothing = Command::answer(&request.head, request.frame.kind(), response::SUCCESS);
+            if !request.head.is_oneway() {
+                state.answer(&nothing.with_body(encode_lock_answer(&[])));
+            }
+            return;
         }
         let what = match request.head.code {
             rq::LOCK_BATCH_MQ => Gathering::Lock,

@@ -257,7 +257,7 @@ impl Session {
             }
         }
         self.flush_client(&mut state);
-        if state.draining {
+        if state.draining || state.held {
             self.wake.notify_one();
         }
         outcome
@@ -299,7 +299,7 @@ impl Session {
     pub(super) fn fail(self: &Arc<Self>, state: &mut State, lost: Vec<Lost>, broker: &Arc<str>, why: &str) {
         for Lost { pending, was_sent } in lost {
             match pending.reply {
-                Reply::Client | Reply::Look => {
+                Reply::Client | Reply::Look | Reply::Unnamed => {
                     let sent = if was_sent {
                         "the outcome is not known"
                     } else {

@@ -27,7 +27,7 @@ impl Session {
                     state.client.push(frame);
                 }
             }
-            Reply::Look => {
+            Reply::Look | Reply::Unnamed => {
                 let frame = self.look(slot, &pending, head, frame);
                 state.client.push(frame);
             }
@@ -53,7 +53,7 @@ impl Session {
             .store_host
             .filter(|_| has_records(code) && head.code == response::SUCCESS);
         let sent = is_send(code).then(|| head.fields(&frame).find("msgId")).flatten();
-        if let Some(msg_id) = &sent {
+        if let Some(msg_id) = sent.as_ref().filter(|_| pending.reply == Reply::Unnamed) {
             self.note_half(&slot.link.broker, msg_id, head, &frame);
         }
         let new_ids = sent.and_then(|ids| Some(MessageId::with_host(&ids, slot.store_host?)));
@@ -87,7 +87,7 @@ impl Session {
                 commit_log_offset: i64::try_from(MessageId::parse(msg_id)?.offset).ok()?,
             })
         })();
-        if let Some(half) = half.filter(|_| self.place.broker.is_none()) {
+        if let Some(half) = half {
             self.core.transactions.remember(half, Arc::clone(broker));
         }
     }

@@ -29,6 +29,9 @@ const TOPICS_KEPT: usize = 4_096;
 /// Requests of one client that name servers are asked about at a time; above it the client is not read.
 const LOOKUPS_OPEN: usize = 256;
 
+/// Requests of one client that one broker has not answered; above it the client is not read. About 4 MiB.
+const INFLIGHT_OPEN: usize = 32_768;
+
 /// The state of one session.
 #[derive(Debug)]
 pub(super) struct State {
@@ -62,6 +65,8 @@ pub(super) struct State {
     pub(super) due: Option<Instant>,
     /// Every task of the session but its own.
     pub(super) tasks: JoinSet<()>,
+    /// The client is not read until something that waits has gone.
+    pub(super) held: bool,
     /// Requests being answered by tasks rather than by links.
     pub(super) lookups: usize,
     /// When the session should begin to leave, and when it must be gone.
@@ -108,6 +113,7 @@ impl State {
             heard: Instant::now(),
             due: None,
             tasks: JoinSet::new(),
+            held: false,
             lookups: 0,
             leave_at: None,
             draining: false,
@@ -225,7 +231,10 @@ impl State {
     pub(super) fn is_full(&self, limit: usize) -> bool {
         self.lookups > LOOKUPS_OPEN
             || self.parked_bytes > limit
-            || self.links.values().any(|slot| slot.link.queued() > limit)
+            || self
+                .links
+                .values()
+                .any(|slot| slot.link.queued() > limit || slot.link.inflight() > INFLIGHT_OPEN)
     }
 
     /// Whether any request of the client is open.

@@ -137,6 +137,7 @@ impl Session {
         };
         // A client that does not read its answers is not read either.
         let reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
+        state.held = !reading;
         Ok(Status {
             reading,
             blocked,

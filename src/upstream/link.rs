@@ -26,6 +26,8 @@ pub enum Reply {
     Client,
     /// To the client, after the places that name brokers have been looked at.
     Look,
+    /// As [`Reply::Look`], for a request that named no broker: where a half message went is remembered.
+    Unnamed,
     /// It is one of several that make one answer; the number names the collection.
     Gather(u64),
     /// It ends the greeting.
@@ -160,6 +162,11 @@ impl Link {
     /// Bytes that wait for the broker.
     pub fn queued(&self) -> usize {
         self.outbox.len().saturating_add(self.waiting_bytes)
+    }
+
+    /// Requests sent and not answered.
+    pub fn inflight(&self) -> usize {
+        self.inflight.len()
     }
 
     /// Whether no request is open.
