@@ -101,6 +101,9 @@ impl Session {
             return;
         };
         let answer = self.combine(state, &gather);
+        if answer.code != response::SUCCESS {
+            state.forget_query(id);
+        }
         if let Some(beat) = state.beat.as_mut().filter(|beat| beat.gather == id) {
             beat.answered = Some((Instant::now(), answer.clone()));
         }

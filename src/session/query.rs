@@ -14,24 +14,39 @@ use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::{Command, Kind, response};
 
-/// A client's burst is sent by one loop without waiting; a repeated question that comes later is a new one.
-const BURST: Duration = Duration::from_millis(100);
+/// A client's burst is sent by one loop that waits for nothing but its own machine; a repeated question that comes later
+/// is a new one.
+const BURST: Duration = Duration::from_millis(500);
 
 /// A query that further requests of the same burst may belong to.
 #[derive(Debug)]
 pub(super) struct Recent {
     question: (Kind, Vec<(String, String)>),
+    gather: u64,
     since: Instant,
     /// Requests of this burst that are still to come.
     left: usize,
 }
 
+impl State {
+    /// A query found nothing: asking again adds nothing twice, and the messages may be there by then.
+    pub(super) fn forget_query(&mut self, gather: u64) {
+        self.recent_queries.retain(|recent| recent.gather != gather);
+    }
+}
+
 impl Session {
     pub(super) fn query(self: &Arc<Self>, state: &mut State, request: &Request, route: &TopicRoute) {
         let now = Instant::now();
-        state
-            .recent_queries
-            .retain(|recent| recent.left > 0 && now.duration_since(recent.since) < BURST);
+        let State {
+            recent_queries,
+            gathers,
+            ..
+        } = &mut *state;
+        recent_queries.retain(|recent| {
+            let is_young = now.duration_since(recent.since) < BURST;
+            recent.left > 0 && (is_young || gathers.contains_key(&recent.gather))
+        });
         let question = (
             request.frame.kind(),
             request.head.fields(&request.frame).to_pairs(),
@@ -49,12 +64,13 @@ impl Session {
             return state.answer(&nothing);
         }
         let brokers = route.brokers();
+        let gather = state.add_gather(Gather::new(Gathering::Query, request, brokers.len()));
         state.recent_queries.push(Recent {
             question,
+            gather,
             since: now,
             left: brokers.len().saturating_sub(1),
         });
-        let gather = state.add_gather(Gather::new(Gathering::Query, request, brokers.len()));
         for broker in brokers {
             let part = Request {
                 head: request.head.clone(),

@@ -68,12 +68,17 @@ async fn found_nowhere_is_not_found() {
     let (a, b, _ns, proxy) = two().await;
     let mut client = proxy.client_that(Speaks::NAMELESS).await;
     let opaque = client.ask(rq::QUERY_MESSAGE, KEY).await;
-    for broker in [&a, &b] {
-        let mut link = broker.accept().await;
+    let (mut at_a, mut at_b) = (a.accept().await, b.accept().await);
+    for link in [&mut at_a, &mut at_b] {
         let asked = link.expect(rq::QUERY_MESSAGE).await;
         link.answer(&asked, response::QUERY_NOT_FOUND).await;
     }
     assert_eq!(client.answer(opaque).await.head.code, response::QUERY_NOT_FOUND);
+    // Brokers index a moment after storing: who asks again at once asks all brokers again.
+    let opaque = client.ask(rq::QUERY_MESSAGE, KEY).await;
+    found(&mut at_a, "from a", "7").await;
+    found(&mut at_b, "", "7").await;
+    assert_eq!(client.answer(opaque).await.text(), "from a");
 }
 
 #[tokio::test]
