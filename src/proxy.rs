@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::downstream::{ListenError, Listener, Shared};
@@ -166,7 +166,7 @@ impl Proxy {
         self.shared.acceptors.close();
         self.shared.acceptors.wait().await;
         let deadline = Instant::now() + settings.deadline;
-        info!(
+        debug!(
             sessions = self.sessions(),
             "no longer accepting; letting sessions finish"
         );

@@ -6,6 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::protocol::Fields;
+
 /// Half messages remembered at most; the oldest is forgotten first. About 10 MiB when full.
 const CAPACITY: usize = 65_536;
 
@@ -18,6 +20,17 @@ pub struct HalfMessage {
     pub queue_offset: i64,
     /// Its offset in the commit log.
     pub commit_log_offset: i64,
+}
+
+impl HalfMessage {
+    /// The half message that an `END_TRANSACTION` or `CHECK_TRANSACTION_STATE` with these fields is about.
+    pub fn named_in(fields: &Fields<'_>) -> Option<Self> {
+        Some(Self {
+            id: fields.first_of(&["msgId", "transactionId"])?.into_owned(),
+            queue_offset: fields.int("tranStateTableOffset")?,
+            commit_log_offset: fields.int("commitLogOffset")?,
+        })
+    }
 }
 
 /// The table.

@@ -105,13 +105,7 @@ impl Session {
 
     pub(super) fn forward_transaction(self: &Arc<Self>, state: &mut State, request: Request) {
         let fields = request.head.fields(&request.frame);
-        let half = (|| {
-            Some(HalfMessage {
-                id: fields.first_of(&["msgId", "transactionId"])?.into_owned(),
-                queue_offset: fields.int("tranStateTableOffset")?,
-                commit_log_offset: fields.int("commitLogOffset")?,
-            })
-        })();
+        let half = HalfMessage::named_in(&fields);
         let known = half.and_then(|half| self.core.transactions.broker(&half));
         match known
             .map(|broker| broker.to_string())

@@ -67,13 +67,7 @@ impl Session {
         let fields = head.fields(&frame);
         let is_check = head.code == rq::CHECK_TRANSACTION_STATE;
         if is_check {
-            let half = (|| {
-                Some(HalfMessage {
-                    id: fields.first_of(&["msgId", "transactionId"])?.into_owned(),
-                    queue_offset: fields.int("tranStateTableOffset")?,
-                    commit_log_offset: fields.int("commitLogOffset")?,
-                })
-            })();
+            let half = HalfMessage::named_in(&fields);
             if let Some(half) = half {
                 self.core
                     .transactions
