@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::request::is_pull;
 use super::{Session, State};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Language, response};
+use crate::protocol::{Code, Command, Head, Language, response};
 use crate::upstream::Pending;
 
 /// Clients beat every 30 s; just before that is the best moment to lose their connection.
@@ -94,19 +94,17 @@ fn beats_on_connect(head: &Head) -> bool {
 
 /// The answer that makes a client ask again from where it was.
 fn nothing_new(pending: &Pending) -> Command {
-    let mut answer = Command::request(response::PULL_NOT_FOUND, pending.opaque);
-    answer.flag = FLAG_RESPONSE;
-    if pending.code == rq::NOTIFICATION {
-        answer.code = response::SUCCESS;
-        answer.set_field("hasMsg", "false");
-        answer.set_field("pollingFull", "false");
-    } else {
-        let offset = pending.offset.unwrap_or_default().to_string();
-        answer.set_field("suggestWhichBrokerId", "0");
-        answer.set_field("nextBeginOffset", offset.as_str());
-        answer.set_field("minOffset", "0");
-        answer.set_field("maxOffset", offset.as_str());
+    if !is_pull(pending.code) {
+        let notified = pending.answer(response::SUCCESS);
+        return notified
+            .with_field("hasMsg", "false")
+            .with_field("pollingFull", "false");
     }
-    answer.set_kind(pending.kind);
-    answer
+    let offset = pending.offset.unwrap_or_default().to_string();
+    pending
+        .answer(response::PULL_NOT_FOUND)
+        .with_field("suggestWhichBrokerId", "0")
+        .with_field("nextBeginOffset", offset.as_str())
+        .with_field("minOffset", "0")
+        .with_field("maxOffset", offset.as_str())
 }

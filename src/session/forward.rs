@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gather::{Gather, Gathering};
-use super::request::{Request, is_pull, is_send};
+use super::request::{Request, has_records, is_pull, is_send};
 use super::{Session, State};
 use crate::protocol::body::{ConsumerGroup, QueueSet, encode_lock_answer};
 use crate::protocol::request as rq;
@@ -31,12 +31,10 @@ impl Session {
             other => other,
         };
         let pending = request.pending(reply);
-        if pending.is_some() {
-            let deadline = request.deadline;
-            slot.link.send(request.head, request.frame, pending);
-            state.due_by(deadline);
-        } else {
-            slot.link.send(request.head, request.frame, None);
+        let due = pending.as_ref().map(|pending| pending.deadline);
+        slot.link.send(request.head, request.frame, pending);
+        if let Some(due) = due {
+            state.due_by(due);
         }
     }
 
@@ -69,12 +67,7 @@ impl Session {
         if parts.len() == 1
             && let Some((broker, _)) = parts.pop()
         {
-            let whole = Request {
-                head: request.head.clone(),
-                frame: request.frame.clone(),
-                deadline: request.deadline,
-            };
-            return self.forward(state, &broker, whole, Reply::Client);
+            return self.forward(state, &broker, request.clone(), Reply::Client);
         }
         if parts.is_empty() {
             // As a broker answers: nothing was asked for, and nothing is held.
@@ -94,9 +87,8 @@ impl Session {
                 continue;
             };
             let part = Request {
-                head: request.head.clone(),
                 frame,
-                deadline: request.deadline,
+                ..request.clone()
             };
             self.forward_part(state, &broker, part, gather);
         }
@@ -157,11 +149,5 @@ impl Session {
 
 /// Whether an answer may hold something that names a broker or its slaves.
 fn needs_look(code: Code, rewrites_store_hosts: bool) -> bool {
-    is_pull(code)
-        || (rewrites_store_hosts
-            && (is_send(code)
-                || matches!(
-                    code,
-                    rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
-                )))
+    is_pull(code) || (rewrites_store_hosts && (is_send(code) || has_records(code)))
 }

@@ -244,27 +244,10 @@ impl Session {
         };
         let gather = state.add_gather(Gather::new(Gathering::Unregister, request, brokers.len()));
         for broker in brokers {
-            let part = Request {
-                head: request.head.clone(),
-                frame: request.frame.clone(),
-                deadline: request.deadline,
-            };
-            self.forward_part(state, &broker, part, gather);
+            self.forward_part(state, &broker, request.clone(), gather);
         }
-        if state
-            .gathers
-            .get(&gather)
-            .is_some_and(|gather| gather.waiting == 0)
-        {
-            state.gathers.remove(&gather);
-            if !request.head.is_oneway() {
-                state.answer(&Command::answer(
-                    &request.head,
-                    request.frame.kind(),
-                    response::SUCCESS,
-                ));
-            }
-        }
+        // With nobody to tell, it is done.
+        self.finish_if_complete(state, gather);
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::request::is_send;
 use super::state::{STUCK_LIMIT, Slot};
 use super::{Session, State};
-use crate::protocol::{Command, FLAG_RESPONSE, Frame, Head, response};
+use crate::protocol::{Frame, Head, response};
 use crate::route::LookupError;
 use crate::socket::{Inbox, ReadError};
 use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
@@ -306,9 +306,7 @@ impl Session {
                         "it was not sent"
                     };
                     let remark = format!("gimbal: broker {broker} did not answer, {sent}: {why}");
-                    let mut answer = Command::request(response::SERVICE_NOT_AVAILABLE, pending.opaque);
-                    answer.flag = FLAG_RESPONSE;
-                    answer.set_kind(pending.kind);
+                    let answer = pending.answer(response::SERVICE_NOT_AVAILABLE);
                     state.answer(&answer.with_remark(remark));
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),

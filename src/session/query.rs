@@ -72,12 +72,7 @@ impl Session {
             left: brokers.len().saturating_sub(1),
         });
         for broker in brokers {
-            let part = Request {
-                head: request.head.clone(),
-                frame: request.frame.clone(),
-                deadline: request.deadline,
-            };
-            self.forward_part(state, &broker.name, part, gather);
+            self.forward_part(state, &broker.name, request.clone(), gather);
         }
         self.finish_if_complete(state, gather);
     }

@@ -6,8 +6,8 @@ use crate::protocol::request as rq;
 use crate::protocol::{Code, Frame, Head, Kind};
 use crate::upstream::{Pending, Reply};
 
-/// A request on its way.
-#[derive(Debug)]
+/// A request on its way. Cloning shares the bytes.
+#[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) head: Head,
     pub(super) frame: Frame,
@@ -52,4 +52,13 @@ pub(super) fn is_send(code: Code) -> bool {
 /// Whether the code is a pull, which the broker may hold.
 pub(super) fn is_pull(code: Code) -> bool {
     matches!(code, rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE)
+}
+
+/// Whether a successful answer to this code carries stored messages.
+pub(super) fn has_records(code: Code) -> bool {
+    is_pull(code)
+        || matches!(
+            code,
+            rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
+        )
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::request::{is_pull, is_send};
+use super::request::{has_records, is_pull, is_send};
 use super::state::Slot;
 use super::{Session, State};
 use crate::protocol::body::{MessageId, rewrite_store_hosts};
-use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, Frame, Head, response};
+use crate::protocol::{Command, Frame, Head, response};
 use crate::route::HalfMessage;
 use crate::upstream::{Pending, Reply};
 
@@ -91,13 +90,4 @@ impl Session {
             self.core.transactions.remember(half, Arc::clone(broker));
         }
     }
-}
-
-/// Whether a successful answer to this code carries stored messages.
-fn has_records(code: Code) -> bool {
-    is_pull(code)
-        || matches!(
-            code,
-            rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::QUERY_MESSAGE | rq::VIEW_MESSAGE_BY_ID
-        )
 }

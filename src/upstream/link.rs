@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::protocol::{Code, Frame, Head, Kind};
+use crate::protocol::{Code, Command, FLAG_RESPONSE, Frame, Head, Kind};
 use crate::socket::Outbox;
 
 /// How far a link is.
@@ -51,6 +51,16 @@ pub struct Pending {
     pub deadline: Instant,
     /// For pulls: the offset asked for, so that an early answer can repeat it.
     pub offset: Option<i64>,
+}
+
+impl Pending {
+    /// An answer to the request, in its own form.
+    pub fn answer(&self, code: Code) -> Command {
+        let mut answer = Command::request(code, self.opaque);
+        answer.flag = FLAG_RESPONSE;
+        answer.set_kind(self.kind);
+        answer
+    }
 }
 
 /// What became of a frame handed to a link.
