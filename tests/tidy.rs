@@ -14,7 +14,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Bytes in, values out: the wire format knows nobody.
     ("protocol", &[]),
     ("filter", &["protocol"]),
-    ("config", &["protocol", "filter"]),
+    // Who signed a command, and signing it again.
+    ("auth", &["protocol"]),
+    // The only room that names the engine.
+    ("wasm", &["protocol", "filter"]),
+    ("config", &["protocol", "filter", "auth"]),
     // These know nobody, so that anybody may use them.
     ("telemetry", &[]),
     ("shutdown", &[]),
@@ -22,12 +26,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Frames over a connection, whoever is at the other end.
     ("socket", &["protocol"]),
     // Brokers and name servers; then where a command goes; then one client; then the doors that clients come in by.
-    ("upstream", &["protocol", "config", "socket", "shutdown"]),
+    ("upstream", &["protocol", "config", "filter", "socket", "shutdown"]),
     ("route", &["protocol", "config", "upstream"]),
     (
         "session",
         &[
-            "protocol", "config", "filter", "route", "upstream", "socket", "shutdown",
+            "protocol", "config", "filter", "auth", "route", "upstream", "socket", "shutdown",
         ],
     ),
     (
@@ -45,6 +49,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "protocol",
             "config",
             "filter",
+            "auth",
+            "wasm",
             "route",
             "session",
             "upstream",
@@ -54,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("cli", &["config", "proxy", "dev", "telemetry", "protocol"]),
+    ("cli", &["config", "proxy", "filter", "wasm", "auth", "dev", "telemetry", "protocol"]),
 ];
 
 /// Lines of code a file may have, blank lines, comments and inline tests not counted.
