@@ -18,6 +18,7 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`filter`] | what a filter is and does, whatever it is written in |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
@@ -71,6 +72,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod downstream;
+pub mod filter;
 pub mod protocol;
 pub mod proxy;
 pub mod route;
