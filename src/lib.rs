@@ -71,6 +71,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod downstream;
+pub mod filter;
 pub mod protocol;
 pub mod proxy;
 pub mod route;

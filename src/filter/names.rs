@@ -1,0 +1,5 @@
+//! Names of topics and groups as brokers know them.
+
+/// A mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapping;
