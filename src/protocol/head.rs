@@ -35,8 +35,9 @@ impl Head {
         }
     }
 
-    fn scan_json(header: &[u8]) -> Result<Self, DecodeError> {
-        let mut head = Self {
+    /// The head of [`Frame::bare`].
+    pub fn bare() -> Self {
+        Self {
             code: Code(0),
             opaque: 0,
             flag: 0,
@@ -44,7 +45,11 @@ impl Head {
             version: 0,
             opaque_at: None,
             ext_at: None,
-        };
+        }
+    }
+
+    fn scan_json(header: &[u8]) -> Result<Self, DecodeError> {
+        let mut head = Self::bare();
         let mut scanner = Scanner::new(header);
         scanner.object(&mut |key, value| {
             let int = |what| {
