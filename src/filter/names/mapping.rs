@@ -98,6 +98,13 @@ impl Side {
     }
 }
 
+impl Side {
+    /// Whether a name of brokers is one that the client can say. Without a prefix there are no others.
+    fn owns(&self, name: &str) -> bool {
+        self.prefix.is_empty() || self.to_client.contains_key(name) || self.at_client(name).is_some()
+    }
+}
+
 impl Mapping {
     /// Puts `prefix` before every topic that the table does not have; empty for none.
     pub fn set_topic_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
@@ -299,6 +306,18 @@ impl<'a> Translator<'a> {
                 .at_client(group)
                 .filter(|client| !fixed(client))
                 .map(str::to_owned)),
+        }
+    }
+
+    /// Whether a topic of brokers is the client's, or everybody's.
+    pub(super) fn is_own_topic(&self, topic: &str) -> bool {
+        let topics = &self.mapping.topics;
+        let groups = &self.mapping.groups;
+        let owns = |name: &str| special::is_system_topic(name) || (self.reserved)(name) || topics.owns(name);
+        match Topic::parse(topic, &self.groups) {
+            Topic::Plain(name) | Topic::Light(name) => owns(name),
+            Topic::OfGroup(_, group) => special::is_system_group(group) || groups.owns(group),
+            Topic::PopRetry(group, _, name) => groups.owns(group) && owns(name),
         }
     }
 
