@@ -36,21 +36,21 @@ impl Side {
         self.prefix.is_empty() && self.to_broker.is_empty()
     }
 
-    fn set_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
+    fn set_prefix(&mut self, what: Named, prefix: &str) -> Result<(), NameError> {
         check_characters(prefix)?;
         // Longer ones would leave no room for any name; the limits are those of whole names.
-        check_length(Named::Topic, prefix, prefix.len(), TOPIC_LIMIT)?;
+        check_length(what, prefix, prefix.len(), TOPIC_LIMIT)?;
         prefix.clone_into(&mut self.prefix);
         Ok(())
     }
 
-    fn map(&mut self, client: &str, broker: &str) -> Result<(), NameError> {
+    fn map(&mut self, what: Named, client: &str, broker: &str) -> Result<(), NameError> {
         for name in [client, broker] {
             if name.is_empty() {
                 return Err(NameError::Empty);
             }
             check_characters(name)?;
-            check_length(Named::Topic, name, name.len(), LONG_LIMIT)?;
+            check_length(what, name, name.len(), LONG_LIMIT)?;
         }
         if self.to_client.get(broker).is_some_and(|other| other != client) {
             return Err(NameError::Taken(broker.to_owned()));
@@ -108,12 +108,12 @@ impl Side {
 impl Mapping {
     /// Puts `prefix` before every topic that the table does not have; empty for none.
     pub fn set_topic_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
-        self.topics.set_prefix(prefix)
+        self.topics.set_prefix(Named::Topic, prefix)
     }
 
     /// Puts `prefix` before every group that the table does not have; empty for none.
     pub fn set_group_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
-        self.groups.set_prefix(prefix)
+        self.groups.set_prefix(Named::Group, prefix)
     }
 
     /// Calls the topic `client` of the client `broker` at brokers. Two topics of the client cannot be one at brokers.
@@ -124,7 +124,7 @@ impl Mapping {
             }
         }
         check_length(Named::Topic, client, broker.chars().count(), TOPIC_LIMIT)?;
-        self.topics.map(client, broker)
+        self.topics.map(Named::Topic, client, broker)
     }
 
     /// Calls the group `client` of the client `broker` at brokers.
@@ -135,7 +135,7 @@ impl Mapping {
             }
         }
         check_length(Named::Group, client, group_length(broker), LONG_LIMIT)?;
-        self.groups.map(client, broker)
+        self.groups.map(Named::Group, client, broker)
     }
 
     /// Whether every name stays as it is.
