@@ -26,7 +26,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Frames over a connection, whoever is at the other end.
     ("socket", &["protocol"]),
     // Brokers and name servers; then where a command goes; then one client; then the doors that clients come in by.
-    ("upstream", &["protocol", "config", "filter", "socket", "shutdown"]),
+    (
+        "upstream",
+        &["protocol", "config", "filter", "socket", "shutdown"],
+    ),
     ("route", &["protocol", "config", "upstream"]),
     (
         "session",
@@ -60,7 +63,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("cli", &["config", "proxy", "filter", "wasm", "auth", "dev", "telemetry", "protocol"]),
+    (
+        "cli",
+        &[
+            "config",
+            "proxy",
+            "filter",
+            "wasm",
+            "auth",
+            "dev",
+            "telemetry",
+            "protocol",
+        ],
+    ),
 ];
 
 /// Lines of code a file may have, blank lines, comments and inline tests not counted.
