@@ -18,6 +18,7 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`auth`] | who signed a command, and signing it again |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
@@ -67,6 +68,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dev;
