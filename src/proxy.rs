@@ -60,6 +60,7 @@ impl Proxy {
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
         let nameservers = NameServers::new(config.nameservers.clone());
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
+        directory.set_credentials(config.credentials.clone());
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
         let state_dir = config.state_dir.clone();
@@ -148,6 +149,10 @@ impl Proxy {
             .core
             .directory
             .set_nameservers(config.nameservers.clone());
+        self.shared
+            .core
+            .directory
+            .set_credentials(config.credentials.clone());
         self.shared.core.config.store(Arc::new(config));
         restart
     }

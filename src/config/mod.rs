@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Credentials;
 use crate::protocol::Code;
 
 mod check;
+mod credentials;
 pub mod file;
 mod load;
 mod overlay;
@@ -43,6 +46,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Worker threads that serve connections.
     pub workers: usize,
+    /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// One bound address.

@@ -62,6 +62,7 @@ impl Gimbal {
                 drain: Drain::default(),
                 state_dir: None,
                 workers: 2,
+                credentials: None,
             },
         }
     }
