@@ -15,8 +15,9 @@ use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::downstream::{ListenError, Listener, Shared};
+use crate::filter::Chain;
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
+use crate::session::{Core, InForce};
 use crate::upstream::NameServers;
 use crate::worker::Workers;
 
@@ -56,6 +57,13 @@ impl Proxy {
         reason = "what must be awaited before serving will be added behind this name"
     )]
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (_, changed) = watch::channel(0);
+        let chain = Arc::new(ArcSwap::from_pointee(Chain::default()));
+        Self::start_with(config, InForce { chain, changed })
+    }
+
+    /// The same with a chain that somebody else swaps.
+    pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
         let nameservers = NameServers::new(config.nameservers.clone());
@@ -72,6 +80,7 @@ impl Proxy {
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
             drain: drain_seen,
+            filters,
         });
         let shared = Arc::new(Shared {
             core,

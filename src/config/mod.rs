@@ -44,10 +44,25 @@ pub struct Config {
     pub drain: Drain,
     /// Where per-broker ports are remembered; `None` keeps them in memory only.
     pub state_dir: Option<PathBuf>,
+    /// Filters: where they are and what they may use.
+    pub filters: Filters,
     /// Worker threads that serve connections.
     pub workers: usize,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
+}
+
+/// Filters: where they are and what they may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filters {
+    /// Largest body that is decompressed for a filter, bytes.
+    pub body_limit: usize,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self { body_limit: 16 << 20 }
+    }
 }
 
 /// One bound address.

@@ -159,6 +159,12 @@ impl Directory {
         self.table().brokers.contains_key(broker)
     }
 
+    /// Whether a topic of this name belongs to a broker or a cluster: every broker registers both.
+    pub fn is_own_topic(&self, topic: &str) -> bool {
+        let table = self.table();
+        table.brokers.contains_key(topic) || table.brokers.values().any(|broker| broker.cluster == topic)
+    }
+
     /// The names of all brokers known.
     pub fn brokers(&self) -> Vec<String> {
         self.table().brokers.keys().cloned().collect()
