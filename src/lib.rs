@@ -19,6 +19,7 @@
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
 //! | [`auth`] | who signed a command, and signing it again |
+//! | [`filter`] | what a filter is and does, whatever it is written in |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |

@@ -67,6 +67,18 @@ pub struct Asked {
     facts: OnceLock<Arc<Facts>>,
 }
 
+impl Asked {
+    /// The topic, where an ext field holds it.
+    pub fn topic(&self) -> Option<Cow<'_, str>> {
+        topic_field(self.code, &self.head.fields(&self.frame))
+    }
+
+    /// The group, where an ext field holds it.
+    pub fn group(&self) -> Option<Cow<'_, str>> {
+        group_field(self.code, &self.head.fields(&self.frame))
+    }
+}
+
 /// The messages of a command: not looked at, none there, or read.
 #[derive(Debug, Default)]
 enum Content {
@@ -643,8 +655,13 @@ impl Subject {
             let Some(command) = self.decode() else {
                 return Ok(());
             };
-            self.content = match Messages::read(way, code, command, limit) {
-                Ok(Some(messages)) => Content::Read(messages),
+            let read = Messages::read(way, code, command, limit);
+            let group = self.asked.as_ref().and_then(|asked| asked.group());
+            self.content = match read {
+                Ok(Some(messages)) => Content::Read(match group {
+                    Some(group) => messages.popped_by(&group),
+                    None => messages,
+                }),
                 Ok(None) => Content::None,
                 Err(error) => return Err(error.to_string()),
             };

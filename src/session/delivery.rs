@@ -53,9 +53,11 @@ impl Session {
         let Ok(mut command) = Command::decode(&frame) else {
             return frame;
         };
+        let (topic, group) = (asked.topic(), asked.group());
         let question = names::Asked {
             code: asked.code,
-            fields: asked.head.fields(&asked.frame),
+            topic: topic.as_deref(),
+            group: group.as_deref(),
         };
         match names::response_to_client(&names.mapping, &self.reserved(), &question, &mut command) {
             Ok(true) => command.encode().unwrap_or(frame),
