@@ -1,7 +1,7 @@
 //! Everything that the folder's filters are made from and kept in: one look at the folder makes at most one chain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,35 +10,22 @@ use tokio::time::Instant;
 use super::accepted::{Accepted, Past};
 use super::bytes::{cut_off, digest, read_module, read_sidecar};
 use super::events::Events;
+use super::kit::Kit;
 use super::listing::{Entry, Listing, Sighting, look};
 use super::news::News;
 use super::settling::Settling;
-use super::sidecar::{Read, Sidecar};
 use super::slot::{Attempt, Slot};
 use super::status::Report;
 use super::{Options, Settings, Timing};
-use crate::filter::{Budget, Chain, Counters, LoadError, Loader, State};
+use crate::filter::{Chain, Counters, LoadError, Loader, State};
 
 /// A file that may still be being written is looked at again after this.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What a slot needs to load, and where it leaves what it has to tell.
-#[derive(Debug)]
-pub(super) struct Kit {
-    pub(super) loader: Arc<dyn Loader>,
-    pub(super) copies: Option<Accepted>,
-    pub(super) budget: Budget,
-    pub(super) news: Vec<News>,
-    /// The generation in force.
-    pub(super) generation: u64,
-    read: Read,
-    ids: u64,
-}
-
 /// The folder's filters.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     timing: Timing,
     required: BTreeSet<String>,
     kit: Kit,
@@ -97,58 +84,24 @@ impl Seen {
     }
 }
 
-impl Kit {
-    pub(super) fn next_id(&mut self) -> u64 {
-        self.ids = self.ids.saturating_add(1);
-        self.ids
-    }
-
-    /// The generation that a change found in this look makes.
-    pub(super) fn next_generation(&self) -> u64 {
-        self.generation.saturating_add(1)
-    }
-
-    /// The settings that this text says; `file` is the filter's.
-    pub(super) fn sidecar(&self, file: &str, text: Option<&str>) -> Result<Sidecar, LoadError> {
-        let Some(text) = text else {
-            return Ok(Sidecar::default());
-        };
-        let name = Path::new(file).with_extension("toml");
-        (self.read)(&name.to_string_lossy(), text).map_err(|what| LoadError {
-            step: "sidecar",
-            what,
-            accepted: String::new(),
-        })
-    }
-}
-
 impl Keeper {
     /// Takes charge of a folder; nothing is loaded yet.
     pub(super) fn new(options: Options, loader: Arc<dyn Loader>, events: Option<Events>) -> Self {
-        let mut news = Vec::new();
-        let copies = options.copies.map(|folder| {
+        let mut kit = Kit::new(loader, options.read_sidecar, options.settings.budget);
+        if let Some(folder) = options.copies {
             let (copies, opened) = Accepted::open(&folder, &options.folder);
+            kit.copies = Some(copies);
             if let Err(error) = opened {
                 let folder = folder.display();
-                news.push(News::Remark(format!(
-                    "copies of accepted filters in {folder} cannot be used: {error}"
-                )));
+                let text = format!("copies of accepted filters in {folder} cannot be used: {error}");
+                kit.news.push(News::Remark(text));
             }
-            copies
-        });
+        }
         Self {
             folder: options.folder,
             timing: options.timing,
             required: options.settings.required.into_iter().collect(),
-            kit: Kit {
-                loader,
-                copies,
-                budget: options.settings.budget,
-                news,
-                generation: 0,
-                read: options.read_sidecar,
-                ids: 0,
-            },
+            kit,
             slots: BTreeMap::new(),
             removed: BTreeMap::new(),
             settling: Settling::default(),

@@ -18,6 +18,7 @@ mod accepted;
 mod bytes;
 mod events;
 mod keeper;
+mod kit;
 mod listing;
 mod news;
 mod refusal;

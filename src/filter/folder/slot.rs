@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::accepted::Past;
 use super::bytes::digest;
-use super::keeper::Kit;
+use super::kit::Kit;
 use super::listing::Sighting;
 use super::news::News;
 use super::refusal::Refusal;
