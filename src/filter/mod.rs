@@ -41,7 +41,7 @@ pub use numbers::Numbers;
 pub use state::State;
 pub use status::{Counters, Decision};
 pub use store::Store;
-pub use subject::{Asked, Parts, Seal, Subject, Way};
+pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
 pub use verdict::{Answer, Verdict};
 
 /// Which of a filter's functions is called.

@@ -31,14 +31,23 @@ pub enum Way {
 
 /// Whether a command carries a signature that a change would break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Seal {
-    /// Not signed.
+pub enum Signed {
+    /// It does not.
     #[default]
-    Open,
-    /// Signed by a client whose key Gimbal has: it is signed again after a change.
+    No,
+    /// By a client whose key Gimbal has: it is signed again after a change.
     Renewable,
-    /// Signed, and nobody here can sign it again.
-    Sealed,
+    /// And nobody here can sign it again.
+    Final,
+}
+
+/// Names as a filter mapped them for a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The mapping.
+    pub mapping: Arc<Mapping>,
+    /// The id of the member that made it; it ends when that member goes.
+    pub owner: u64,
 }
 
 /// What is remembered of a request until its answer comes, for filters that see answers.
@@ -51,11 +60,23 @@ pub struct Asked {
     /// The header's bytes.
     pub frame: Frame,
     /// Names as they were mapped for the request.
-    pub names: Option<Arc<Mapping>>,
+    pub names: Option<Names>,
     /// The user that signed it.
     pub user: Option<Arc<str>>,
     /// Topics and groups in it; those in its body were looked up before the body went.
     facts: OnceLock<Arc<Facts>>,
+}
+
+impl Asked {
+    /// The topic, where an ext field holds it.
+    pub fn topic(&self) -> Option<Cow<'_, str>> {
+        topic_field(self.code, &self.head.fields(&self.frame))
+    }
+
+    /// The group, where an ext field holds it.
+    pub fn group(&self) -> Option<Cow<'_, str>> {
+        group_field(self.code, &self.head.fields(&self.frame))
+    }
 }
 
 /// The messages of a command: not looked at, none there, or read.
@@ -82,16 +103,18 @@ pub struct Subject {
     facts: Option<Arc<Facts>>,
     asked: Option<Arc<Asked>>,
     client: Arc<Client>,
-    names: Option<Arc<Mapping>>,
+    names: Option<Names>,
     names_changed: bool,
-    seal: Seal,
+    signed: Signed,
     /// The broker that answered.
     answered_by: Option<Arc<str>>,
     /// What the filter did that it may not.
     breach: Option<Failure>,
     max_delay: Duration,
     body_limit: usize,
-    /// Whether the filter that is called may see the body.
+    /// The id of the member that is called.
+    asker: u64,
+    /// Whether it may see the body.
     shows_body: bool,
     acknowledge: Vec<Acknowledge>,
 }
@@ -101,7 +124,7 @@ pub struct Subject {
 pub(super) struct Checkpoint {
     command: Option<Command>,
     is_changed: bool,
-    names: Option<Arc<Mapping>>,
+    names: Option<Names>,
     names_changed: bool,
     acknowledged: usize,
 }
@@ -122,11 +145,12 @@ impl Subject {
             client,
             names: None,
             names_changed: false,
-            seal: Seal::Open,
+            signed: Signed::No,
             answered_by: None,
             breach: None,
             max_delay: Duration::ZERO,
             body_limit: usize::MAX,
+            asker: 0,
             shows_body: false,
             acknowledge: Vec::new(),
         }
@@ -148,15 +172,15 @@ impl Subject {
 
     /// The same with names as they are mapped now.
     #[must_use]
-    pub fn with_names(mut self, names: Option<Arc<Mapping>>) -> Self {
+    pub fn with_names(mut self, names: Option<Names>) -> Self {
         self.names = names;
         self
     }
 
-    /// The same with the seal of its signature.
+    /// The same, signed or not.
     #[must_use]
-    pub fn with_seal(mut self, seal: Seal) -> Self {
-        self.seal = seal;
+    pub fn with_signature(mut self, signed: Signed) -> Self {
+        self.signed = signed;
         self
     }
 
@@ -200,6 +224,21 @@ impl Subject {
         self.frame.kind()
     }
 
+    /// Bytes it came with.
+    pub fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Never true: a command has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The offset that a pull asks for.
+    pub fn queue_offset(&self) -> Option<i64> {
+        self.head.fields(&self.frame).int("queueOffset")
+    }
+
     /// Whether nobody waits for an answer.
     pub fn is_oneway(&self) -> bool {
         self.head.is_oneway()
@@ -222,7 +261,7 @@ impl Subject {
 
     /// Whether the client signed it.
     pub fn is_signed(&self) -> bool {
-        self.seal != Seal::Open
+        self.signed != Signed::No
     }
 
     /// Human text.
@@ -388,7 +427,7 @@ impl Subject {
     /// The messages in it, for editing.
     pub fn messages_mut(&mut self) -> Result<Option<&mut Messages>, String> {
         self.read_content()?;
-        if self.seal == Seal::Sealed && self.way == Way::Request {
+        if self.signed == Signed::Final && self.way == Way::Request {
             self.breach
                 .get_or_insert_with(|| Failure::Signed("changes a message".to_owned()));
             return Err("the command is signed with a key that Gimbal does not have".to_owned());
@@ -400,16 +439,20 @@ impl Subject {
     }
 
     /// How names are mapped for this connection.
-    pub fn names(&self) -> Option<&Arc<Mapping>> {
+    pub fn names(&self) -> Option<&Names> {
         self.names.as_ref()
     }
 
     /// Maps names otherwise from this command on.
-    pub fn set_names(&mut self, names: Option<Arc<Mapping>>) {
-        if self.names != names {
-            self.names = names;
-            self.names_changed = true;
+    pub fn set_names(&mut self, mapping: Option<Mapping>) {
+        if self.names.as_ref().map(|names| &*names.mapping) == mapping.as_ref() {
+            return;
         }
+        self.names = mapping.map(|mapping| Names {
+            mapping: Arc::new(mapping),
+            owner: self.asker,
+        });
+        self.names_changed = true;
     }
 
     /// Whether a filter mapped names otherwise.
@@ -472,8 +515,9 @@ pub struct Parts {
 
 /// What the chain does with a subject between two filters.
 impl Subject {
-    /// Prepares for a filter, which may see the body or not.
-    pub(super) fn show(&mut self, body: bool) -> Checkpoint {
+    /// Prepares for a member, which may see the body or not.
+    pub(super) fn show(&mut self, asker: u64, body: bool) -> Checkpoint {
+        self.asker = asker;
         self.shows_body = body;
         self.breach = None;
         Checkpoint {
@@ -579,7 +623,7 @@ impl Subject {
         if self.way == Way::Connection {
             return None;
         }
-        if self.seal == Seal::Sealed && self.way == Way::Request {
+        if self.signed == Signed::Final && self.way == Way::Request {
             self.breach
                 .get_or_insert_with(|| Failure::Signed(what.to_owned()));
             return None;
@@ -611,8 +655,13 @@ impl Subject {
             let Some(command) = self.decode() else {
                 return Ok(());
             };
-            self.content = match Messages::read(way, code, command, limit) {
-                Ok(Some(messages)) => Content::Read(messages),
+            let read = Messages::read(way, code, command, limit);
+            let group = self.asked.as_ref().and_then(|asked| asked.group());
+            self.content = match read {
+                Ok(Some(messages)) => Content::Read(match group {
+                    Some(group) => messages.popped_by(&group),
+                    None => messages,
+                }),
                 Ok(None) => Content::None,
                 Err(error) => return Err(error.to_string()),
             };

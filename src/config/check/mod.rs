@@ -50,7 +50,9 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
         state_dir: check_state_dir(file.state_dir.as_deref()),
+        filters: super::Filters::default(),
         workers: check_workers(file.workers, problems),
+        credentials: None,
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);
