@@ -26,8 +26,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Frames over a connection, whoever is at the other end.
     ("socket", &["protocol"]),
     // Brokers and name servers; then where a command goes; then one client; then the doors that clients come in by.
-    ("upstream", &["protocol", "config", "filter", "socket", "shutdown"]),
-    ("route", &["protocol", "config", "upstream"]),
+    (
+        "upstream",
+        &["protocol", "config", "filter", "socket", "shutdown"],
+    ),
+    ("route", &["protocol", "config", "auth", "upstream"]),
     (
         "session",
         &[
@@ -60,7 +63,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("cli", &["config", "proxy", "filter", "wasm", "auth", "dev", "telemetry", "protocol"]),
+    (
+        "cli",
+        &[
+            "config",
+            "proxy",
+            "filter",
+            "wasm",
+            "auth",
+            "dev",
+            "telemetry",
+            "protocol",
+        ],
+    ),
 ];
 
 /// Lines of code a file may have, blank lines, comments and inline tests not counted.

@@ -35,6 +35,9 @@ pub struct File {
     /// Folder of filters. This version runs none yet, so it refuses a folder with filters in it rather than go on
     /// without them. Default: none.
     pub filters: Option<String>,
+    /// TOML file with the keys of clients that sign what they send, and with Gimbal's own key. Their signatures are
+    /// then checked, and what filters change is signed again. Saving it applies it. Default: none.
+    pub credentials: Option<String>,
     /// What is logged, and how.
     pub log: Log,
     /// The addresses clients come in by. Default: one listener on 0.0.0.0:9876.

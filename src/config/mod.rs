@@ -6,17 +6,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Credentials;
 use crate::protocol::Code;
 
 mod check;
+mod credentials;
 pub mod file;
 mod load;
 mod overlay;
 mod ports;
 pub mod problem;
 mod shape;
+pub mod sidecar;
 mod text;
 pub mod value;
 pub mod watch;
@@ -41,8 +45,25 @@ pub struct Config {
     pub drain: Drain,
     /// Where per-broker ports are remembered; `None` keeps them in memory only.
     pub state_dir: Option<PathBuf>,
+    /// Filters: where they are and what they may use.
+    pub filters: Filters,
     /// Worker threads that serve connections.
     pub workers: usize,
+    /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
+    pub credentials: Option<Arc<Credentials>>,
+}
+
+/// Filters: where they are and what they may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filters {
+    /// Largest body that is decompressed for a filter, bytes.
+    pub body_limit: usize,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self { body_limit: 16 << 20 }
+    }
 }
 
 /// One bound address.

@@ -110,6 +110,16 @@ impl Frame {
         })
     }
 
+    /// The frame of an empty JSON header: what stands for no command.
+    pub fn bare() -> Self {
+        Self {
+            lead: Bytes::from_static(b"\0\0\0\x06\0\0\0\x02{}"),
+            tail: Bytes::new(),
+            header_len: 2,
+            kind: Kind::Json,
+        }
+    }
+
     /// How the header is written.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -50,7 +50,9 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
         state_dir: check_state_dir(file.state_dir.as_deref()),
+        filters: super::Filters::default(),
         workers: check_workers(file.workers, problems),
+        credentials: None,
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);
@@ -108,7 +110,7 @@ fn check_nameservers(written: &[String], problems: &mut Problems) -> Vec<String>
 }
 
 /// The code that `word` names or numbers.
-fn code(word: &str) -> Result<Code, String> {
+pub(super) fn code(word: &str) -> Result<Code, String> {
     if let Ok(number) = word.parse::<i32>() {
         return if number >= 0 {
             Ok(Code(number))
@@ -124,7 +126,8 @@ fn code(word: &str) -> Result<Code, String> {
         .ok_or_else(|| format!("{word:?} names no request code"))
 }
 
-fn accepted_code(word: &str, groups: &[&'static str]) -> String {
+/// What is accepted in place of `word`.
+pub(super) fn accepted_code(word: &str, groups: &[&'static str]) -> String {
     let names = request::ALL
         .iter()
         .map(|(_, name)| *name)

@@ -1,6 +1,8 @@
 //! The body of `HEART_BEAT`: who the client is and which groups it belongs to (`HeartbeatData`).
 
+use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::lenient;
 use crate::protocol::DecodeError;
@@ -49,6 +51,15 @@ impl Heartbeat {
         lenient::decode(body, "not a heartbeat")
     }
 
+    /// The body without a consumer group; `None` when it is not in there.
+    pub fn without_group(body: &[u8], group: &str) -> Option<Bytes> {
+        let mut all: Map<String, Value> = lenient::decode(body, "not a heartbeat").ok()?;
+        let consumers = all.get_mut("consumerDataSet")?.as_array_mut()?;
+        let before = consumers.len();
+        consumers.retain(|consumer| consumer.get("groupName").and_then(Value::as_str) != Some(group));
+        (consumers.len() < before).then(|| Value::Object(all).to_string().into())
+    }
+
     /// The consumer groups.
     pub fn consumers(&self) -> &[ConsumerGroup] {
         &self.consumer_data_set
@@ -79,6 +90,17 @@ impl ConsumerGroup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_taken_out_and_the_rest_stays() {
+        let body = br#"{"clientID":"c","consumerDataSet":[{"groupName":"g"},{"groupName":"h","x":1}],"z":2}"#;
+        let without = Heartbeat::without_group(body, "g").unwrap();
+        assert_eq!(
+            without,
+            br#"{"clientID":"c","consumerDataSet":[{"groupName":"h","x":1}],"z":2}"#[..]
+        );
+        assert_eq!(Heartbeat::without_group(body, "other"), None);
+    }
 
     #[test]
     fn groups_and_topics_are_found() {

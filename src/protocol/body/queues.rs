@@ -50,6 +50,20 @@ impl QueueSet {
             .collect()
     }
 
+    /// The consumer group that asks.
+    pub fn group(&self) -> Option<&str> {
+        self.all.get("consumerGroup").and_then(Value::as_str)
+    }
+
+    /// The topics of the queues, one for each queue.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        let queues = self.all.get("mqSet").and_then(Value::as_array);
+        queues
+            .into_iter()
+            .flatten()
+            .filter_map(|queue| queue.get("topic")?.as_str())
+    }
+
     /// The queues of a lock answer.
     pub fn locked(self) -> Vec<Value> {
         match self.all.get("lockOKMQSet") {
@@ -71,6 +85,22 @@ pub fn encode_lock_answer(queues: &[Value]) -> Vec<u8> {
 pub struct AckBatch {
     /// The broker that the messages came from.
     pub broker_name: String,
+    #[serde(default, deserialize_with = "lenient::null_as_default")]
+    acks: Vec<Ack>,
+}
+
+/// One entry of a batch of acks (`BatchAck`); brokers read the long names, too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Ack {
+    #[serde(
+        rename = "c",
+        alias = "consumerGroup",
+        deserialize_with = "lenient::null_as_default"
+    )]
+    group: String,
+    #[serde(rename = "t", alias = "topic", deserialize_with = "lenient::null_as_default")]
+    topic: String,
 }
 
 impl AckBatch {
@@ -78,12 +108,19 @@ impl AckBatch {
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         lenient::decode(body, "not a batch of acks")
     }
+
+    /// Topic and consumer group of every entry.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.acks.iter().map(|ack| (&*ack.topic, &*ack.group))
+    }
 }
 
 /// What is read of the bodies of `CHECK_CLIENT_CONFIG` and `QUERY_ASSIGNMENT`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClientConfig {
+    #[serde(alias = "consumerGroup", deserialize_with = "lenient::null_as_default")]
+    group: String,
     #[serde(deserialize_with = "lenient::null_as_default")]
     topic: String,
     #[serde(deserialize_with = "lenient::null_as_default")]
@@ -101,6 +138,11 @@ impl ClientConfig {
     /// Decodes the body.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         lenient::decode(body, "not a client configuration")
+    }
+
+    /// The consumer group it is about.
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// The topic it is about.

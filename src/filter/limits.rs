@@ -1,0 +1,5 @@
+//! Token buckets by key.
+
+/// The buckets of one filter.
+#[derive(Debug, Default)]
+pub struct Limits;
