@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use toml::Value;
 
@@ -85,7 +86,7 @@ impl Sources {
         overlay::lay_flags(&mut value, &self.flags, &mut problems);
 
         let written = flatten(&value);
-        let file = typed(value, &mut problems);
+        let file: File = typed(value, &mut problems);
         let config = check::check(&file, &mut problems);
         let credentials = credentials::read(file.credentials.as_deref(), files, &mut problems);
         problems.sort();
@@ -123,9 +124,9 @@ impl Sources {
 
 /// Gives every value its type. What has the wrong one becomes a problem, is cut out, and the rest is read
 /// again: so each wrong value is reported, not the first only.
-fn typed(mut value: Value, problems: &mut Problems) -> File {
+pub(super) fn typed<T: DeserializeOwned + Default>(mut value: Value, problems: &mut Problems) -> T {
     loop {
-        let error = match serde_path_to_error::deserialize::<_, File>(value.clone()) {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
             Ok(file) => return file,
             Err(error) => error,
         };
@@ -141,7 +142,7 @@ fn typed(mut value: Value, problems: &mut Problems) -> File {
         let cut = segments.get(..kept).unwrap_or(&[]);
         problems.settle(&spell(cut));
         if !remove(&mut value, cut) {
-            return File::default();
+            return T::default();
         }
     }
 }

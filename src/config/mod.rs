@@ -20,6 +20,7 @@ mod overlay;
 mod ports;
 pub mod problem;
 mod shape;
+pub mod sidecar;
 mod text;
 pub mod value;
 pub mod watch;

@@ -17,6 +17,7 @@ mod access;
 mod chain;
 mod client;
 mod failure;
+pub mod folder;
 mod interest;
 mod limits;
 mod load;

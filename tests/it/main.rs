@@ -13,6 +13,7 @@ mod deadlines;
 mod dev;
 mod drain;
 mod examples;
+mod folder;
 mod frames;
 mod heartbeat;
 mod links;

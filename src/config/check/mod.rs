@@ -110,7 +110,7 @@ fn check_nameservers(written: &[String], problems: &mut Problems) -> Vec<String>
 }
 
 /// The code that `word` names or numbers.
-fn code(word: &str) -> Result<Code, String> {
+pub(super) fn code(word: &str) -> Result<Code, String> {
     if let Ok(number) = word.parse::<i32>() {
         return if number >= 0 {
             Ok(Code(number))
@@ -126,7 +126,8 @@ fn code(word: &str) -> Result<Code, String> {
         .ok_or_else(|| format!("{word:?} names no request code"))
 }
 
-fn accepted_code(word: &str, groups: &[&'static str]) -> String {
+/// What is accepted in place of `word`.
+pub(super) fn accepted_code(word: &str, groups: &[&'static str]) -> String {
     let names = request::ALL
         .iter()
         .map(|(_, name)| *name)
