@@ -18,6 +18,8 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`filter`] | what a filter is: interest, verdict, failure, the chain |
+//! | [`wasm`] | filters as WebAssembly; the only room that names the engine |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
@@ -65,7 +67,7 @@
 //! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
 //! | the settings change: swapped as a whole, under running sessions | [`proxy::Proxy::reload`], `config/watch.rs` |
 // SPDX-License-Identifier: Apache-2.0
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod cli;
 pub mod config;
@@ -79,4 +81,5 @@ pub mod session;
 pub mod socket;
 pub mod telemetry;
 pub mod upstream;
+pub mod wasm;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! The command under decision: read as little as is asked for, changed in place, and undone when its filter fails.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -144,6 +145,12 @@ impl Subject {
     /// No command: a connection that came or went.
     pub fn connection(client: Arc<Client>) -> Self {
         Self::request(Way::Connection, Head::bare(), Frame::bare(), client)
+    }
+
+    /// No command and nobody at the other end.
+    pub fn none() -> Self {
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self::connection(Arc::new(Client::new(nobody, "".into(), 0)))
     }
 
     /// The same with names as they are mapped now.
