@@ -1,4 +1,4 @@
-//! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ: the relay; filters come next.
+//! Gimbal, a WebAssembly-programmable proxy for Apache RocketMQ.
 //!
 //! # The map of the house
 //!
@@ -18,8 +18,9 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
-//! | [`filter`] | what a filter is: interest, verdict, failure, the chain |
-//! | [`wasm`] | filters as WebAssembly; the only room that names the engine |
+//! | [`auth`] | who signed a command, and signing it again |
+//! | [`filter`] | what a filter is and decides, whatever it is written in; the folder they are loaded from |
+//! | [`wasm`] | filters that are WebAssembly; the only room that names the engine |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
@@ -42,8 +43,11 @@
 //! | 4 | `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies |
 //! | 5 | `protocol/head.rs` | one scan finds code, opaque and flag; ext fields are looked up on demand; nothing is decoded |
 //! | 6 | `session/dispatch.rs`, `route/permit.rs` | a code that may not pass is answered 3, with the setting that would let it through |
-//! | - | `session/dispatch.rs` | **here filters will decide**: interest by code, the chain, its verdict |
-//! | 7 | `route/max_wait.rs` | the time by which the client must have an answer |
+//! | 7 | `session/filtering.rs`, `route/max_wait.rs` | does any filter want this code? If not, on to 9 with the bytes untouched; the time by which the client must have an answer begins |
+//! | a | `auth/seal.rs` | if keys are configured: who signed it |
+//! | b | `filter/chain.rs`, `filter/subject` | scope and interest of each filter in turn; the command is decoded when one reads or changes it |
+//! | c | `wasm/guest.rs`, `wasm/host/*` | a warm instance is called within its budget; what it asks of the host lands in `host` |
+//! | d | `session/filtering.rs`, `session/held.rs` | the verdict is followed: answered, held, dropped, closed; or names are mapped, the change is signed, and it goes on |
 //! | 8 | `route/router.rs` | the plan: the broker it names, its port's broker, any broker of a topic, all of them, a name server |
 //! | 9 | `session/lookups.rs`, `route/directory.rs` | only if the plan needs a topic route: asked once, however many wait for it |
 //! | 10 | `session/forward.rs` | to the link of that broker name, which is opened when there is none |
@@ -52,6 +56,7 @@
 //! | 13 | `socket/outbox.rs` | written to the broker at once; what the socket does not take waits, and then the client is not read |
 //! | 14 | `session/link_task.rs` | the broker's answer comes in; the link tells whose it is |
 //! | 15 | `session/responses.rs` | passed on with its bytes, unless it names slaves or store hosts that must not reach the client |
+//! | - | `session/delivery.rs`, `filter/chain.rs` | names as the client knows them; response hooks, last filter first |
 //! | 16 | `socket/outbox.rs` | written to the client at once; while the client takes no bytes, its brokers are not read |
 //!
 //! What goes another way:
@@ -62,6 +67,7 @@
 //! | heartbeats and unregistrations: to every broker the client talks to, one answer | `session/heartbeat.rs`, `session/gather.rs` |
 //! | queries and order locks of several brokers: split, gathered | `session/query.rs`, `session/forward.rs`, `session/gather.rs` |
 //! | requests of brokers to the client, and its answers to them | `session/pushes.rs` |
+//! | a filter is dropped into the folder: loaded off the data path, then a new chain | `filter/folder`, `session/meeting.rs` |
 //! | half messages of clients that do not name the broker | `route/transactions.rs` |
 //! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs` |
 //! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
@@ -69,6 +75,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![deny(unsafe_code)]
 
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dev;

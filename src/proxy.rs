@@ -15,8 +15,9 @@ use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::downstream::{ListenError, Listener, Shared};
+use crate::filter::Chain;
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
+use crate::session::{Core, InForce};
 use crate::upstream::NameServers;
 use crate::worker::Workers;
 
@@ -56,10 +57,18 @@ impl Proxy {
         reason = "what must be awaited before serving will be added behind this name"
     )]
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (_, changed) = watch::channel(0);
+        let chain = Arc::new(ArcSwap::from_pointee(Chain::default()));
+        Self::start_with(config, InForce { chain, changed })
+    }
+
+    /// The same with a chain that somebody else swaps.
+    pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
         let nameservers = NameServers::new(config.nameservers.clone());
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
+        directory.set_credentials(config.credentials.clone());
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
         let state_dir = config.state_dir.clone();
@@ -71,6 +80,7 @@ impl Proxy {
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
             drain: drain_seen,
+            filters,
         });
         let shared = Arc::new(Shared {
             core,
@@ -148,6 +158,10 @@ impl Proxy {
             .core
             .directory
             .set_nameservers(config.nameservers.clone());
+        self.shared
+            .core
+            .directory
+            .set_credentials(config.credentials.clone());
         self.shared.core.config.store(Arc::new(config));
         restart
     }

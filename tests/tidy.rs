@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "upstream",
         &["protocol", "config", "filter", "socket", "shutdown"],
     ),
-    ("route", &["protocol", "config", "upstream"]),
+    ("route", &["protocol", "config", "auth", "upstream"]),
     (
         "session",
         &[

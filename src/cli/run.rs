@@ -8,7 +8,7 @@ use tokio::runtime;
 use super::settings::Settings;
 use super::signals::{Signal, Signals};
 use crate::config::file::LogFormat;
-use crate::config::watch::Watch;
+use crate::config::watch::{Seen, Watch};
 use crate::config::{Loaded, Sources};
 use crate::proxy::Proxy;
 use crate::telemetry::{self, Format};
@@ -54,6 +54,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(
         Service {
             sources,
+            files: loaded.files.clone(),
             loaded,
             logs,
         }
@@ -106,6 +107,8 @@ enum Reason {
 struct Service {
     sources: Sources,
     loaded: Loaded,
+    /// What was read last, whether it could be used or not.
+    files: Vec<Seen>,
     logs: telemetry::Handle,
 }
 
@@ -124,7 +127,7 @@ impl Service {
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
-        let mut watch = Watch::new(self.loaded.files.clone());
+        let mut watch = Watch::new(self.files.clone());
         let asked = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
@@ -134,8 +137,8 @@ impl Service {
                 () = watch.changed() => self.reload(&proxy, Reason::Saved).await,
             }
             let watched = watch.files().iter().map(|file| &file.path);
-            if !watched.eq(self.loaded.files.iter().map(|file| &file.path)) {
-                watch = Watch::new(self.loaded.files.clone());
+            if !watched.eq(self.files.iter().map(|file| &file.path)) {
+                watch = Watch::new(self.files.clone());
             }
         };
         let drain_for = self
@@ -151,7 +154,15 @@ impl Service {
     /// All or nothing: with a single problem, everything stays as it is.
     async fn reload(&mut self, proxy: &Proxy, reason: Reason) {
         let sources = self.sources.clone();
-        let loaded = match tokio::task::spawn_blocking(move || sources.load()).await {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut files = Vec::new();
+            (sources.load_noting(&mut files), files)
+        });
+        let outcome = read.await.map(|(outcome, files)| {
+            self.files = files;
+            outcome
+        });
+        let loaded = match outcome {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(problems)) => {
                 for problem in &problems.errors {

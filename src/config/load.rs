@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use toml::Value;
 
@@ -11,7 +12,7 @@ use super::overlay::{self, Flag};
 use super::problem::{Origin, Problem, Problems, join};
 use super::shape::{Shape, refuse_unknown};
 use super::watch::Seen;
-use super::{Config, check, text};
+use super::{Config, check, credentials, text};
 
 /// Where a configuration comes from; later fields override earlier ones.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +48,18 @@ impl Sources {
     /// # Errors
     /// All problems at once, with the warnings. After syntax errors, those alone.
     pub fn load(&self) -> Result<Loaded, Problems> {
-        let mut problems = Problems::default();
         let mut files = Vec::new();
+        let loaded = self.load_noting(&mut files)?;
+        Ok(Loaded { files, ..loaded })
+    }
+
+    /// As [`Sources::load`], with the files that were read in `files` alone, so that they are known after problems as
+    /// well: a change of one may be the remedy.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub fn load_noting(&self, files: &mut Vec<Seen>) -> Result<Loaded, Problems> {
+        let mut problems = Problems::default();
         let mut value = Value::Table(toml::Table::new());
         if let Some(path) = &self.file {
             let read = std::fs::read_to_string(path);
@@ -75,17 +86,21 @@ impl Sources {
         overlay::lay_flags(&mut value, &self.flags, &mut problems);
 
         let written = flatten(&value);
-        let file = typed(value, &mut problems);
+        let file: File = typed(value, &mut problems);
         let config = check::check(&file, &mut problems);
+        let credentials = credentials::read(file.credentials.as_deref(), files, &mut problems);
         problems.sort();
         match config {
             Some(config) if problems.errors.is_empty() => Ok(Loaded {
-                config,
+                config: Config {
+                    credentials,
+                    ..config
+                },
                 log: file.log,
                 warnings: problems.warnings,
                 advice: problems.advice,
                 written,
-                files,
+                files: Vec::new(),
             }),
             _ => Err(problems),
         }
@@ -109,9 +124,9 @@ impl Sources {
 
 /// Gives every value its type. What has the wrong one becomes a problem, is cut out, and the rest is read
 /// again: so each wrong value is reported, not the first only.
-fn typed(mut value: Value, problems: &mut Problems) -> File {
+pub(super) fn typed<T: DeserializeOwned + Default>(mut value: Value, problems: &mut Problems) -> T {
     loop {
-        let error = match serde_path_to_error::deserialize::<_, File>(value.clone()) {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
             Ok(file) => return file,
             Err(error) => error,
         };
@@ -127,7 +142,7 @@ fn typed(mut value: Value, problems: &mut Problems) -> File {
         let cut = segments.get(..kept).unwrap_or(&[]);
         problems.settle(&spell(cut));
         if !remove(&mut value, cut) {
-            return File::default();
+            return T::default();
         }
     }
 }
@@ -207,6 +222,10 @@ impl Loaded {
             .filter(|p| self.written.get(*p) != other.written.get(*p))
             .cloned()
             .collect();
+        // Its file may have changed, or a file named there.
+        if self.config.credentials != other.config.credentials {
+            changed.push("credentials".to_owned());
+        }
         changed.sort_unstable();
         changed.dedup();
         changed

@@ -29,7 +29,8 @@ impl Shape {
         SHAPE.get_or_init(|| Self::read(file::schema().as_value()))
     }
 
-    fn read(schema: &Json) -> Self {
+    /// The shape that a JSON Schema describes.
+    pub(super) fn read(schema: &Json) -> Self {
         let types: Vec<&str> = match schema.get("type") {
             Some(Json::String(one)) => vec![one],
             Some(Json::Array(many)) => many.iter().filter_map(Json::as_str).collect(),

@@ -287,6 +287,10 @@ async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAdd
 }
 
 impl Door for Listener {
+    fn name(&self) -> Arc<str> {
+        self.settings.load().name.as_str().into()
+    }
+
     fn addressing(&self) -> Addressing {
         self.settings.load().addressing
     }

@@ -288,7 +288,7 @@ impl Chain {
 impl Member {
     /// Calls the filter and turns whatever it does into a verdict that can be followed.
     fn ask(&self, hook: Hook, mut subject: Box<Subject>, needs_body: bool) -> (Box<Subject>, Verdict) {
-        let before = subject.show(needs_body);
+        let before = subject.show(self.id, needs_body);
         let began = Instant::now();
         let (mut subject, answered) = self.filter.call(hook, subject);
         let verdict = answered.and_then(|verdict| {

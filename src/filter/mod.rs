@@ -17,6 +17,7 @@ mod access;
 mod chain;
 mod client;
 mod failure;
+pub mod folder;
 mod interest;
 mod limits;
 mod load;
@@ -40,7 +41,7 @@ pub use numbers::Numbers;
 pub use state::State;
 pub use status::{Counters, Decision};
 pub use store::{Store, StoreError, Terms};
-pub use subject::{Asked, Parts, Seal, Subject, Way};
+pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
 pub use verdict::{Answer, Verdict};
 
 /// Which of a filter's functions is called.

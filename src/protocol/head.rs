@@ -158,6 +158,8 @@ impl Raw<'_> {
 
 /// Called with each name and value of a header.
 pub(crate) type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
+/// The same, for those who keep the names.
+pub(crate) type Walk<'v, 'a> = dyn FnMut(Cow<'a, [u8]>, Option<Cow<'a, str>>) + 'v;
 
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
@@ -223,17 +225,23 @@ impl<'a> Fields<'a> {
 
     /// Shows every pair to `visit` in one pass, in order: the name, and the value unless it is null or (binary) empty.
     pub fn each(&self, visit: &mut Visit<'_, 'a>) {
+        self.walk(&mut |name, value| visit(&name, value));
+    }
+
+    /// As [`Fields::each`], with names that live as long as the frame.
+    pub(crate) fn walk(&self, visit: &mut Walk<'_, 'a>) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
-                    visit(&key.name(), value.scalar());
+                    visit(key.name(), value.scalar());
                     Ok(())
                 });
                 debug_assert!(walk.is_ok() || self.text.is_empty(), "scanned before");
             }
             Kind::Binary => {
                 for (key, value) in Entries::new(self.text).flatten() {
-                    visit(key, (!value.is_empty()).then(|| String::from_utf8_lossy(value)));
+                    let value = (!value.is_empty()).then(|| String::from_utf8_lossy(value));
+                    visit(Cow::Borrowed(key), value);
                 }
             }
         }

@@ -107,7 +107,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    /// Where it stands, in bytes from the start of the text.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next byte.
+    pub(super) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
@@ -115,13 +121,15 @@ impl<'a> Scanner<'a> {
         self.at = self.at.saturating_add(1);
     }
 
-    fn blanks(&mut self) {
+    /// Goes over blanks.
+    pub(super) fn blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.step();
         }
     }
 
-    fn eat(&mut self, byte: u8) -> bool {
+    /// Goes over this byte, when it is the next one.
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
             self.step();
@@ -172,7 +180,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key: a string, or the bare word that fastjson writes for integer keys.
-    fn key(&mut self) -> Result<Key<'a>, DecodeError> {
+    pub(super) fn key(&mut self) -> Result<Key<'a>, DecodeError> {
         if self.peek() == Some(b'"') {
             let at = self.at;
             let text = self.string()?;
@@ -194,7 +202,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string with its quotes.
-    fn string(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn string(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.at;
         self.step();
         loop {
@@ -271,7 +279,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number or a literal.
-    fn word(&mut self) -> Result<(), DecodeError> {
+    pub(super) fn word(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
         while matches!(
             self.peek(),

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as TurnMutex, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use crate::auth::Credentials;
 use crate::protocol::body::{BrokerData, ClusterInfo, TopicRoute};
 use crate::protocol::request as rq;
 use crate::protocol::{Command, response};
@@ -81,6 +83,8 @@ type Flight = watch::Receiver<Option<Answer>>;
 #[derive(Debug)]
 pub struct Directory {
     nameservers: NameServers,
+    /// Signs what is asked here, where there is a key for it.
+    credentials: ArcSwapOption<Credentials>,
     runtime: Handle,
     table: Mutex<Table>,
     flights: Mutex<HashMap<Question, Flight>>,
@@ -109,6 +113,7 @@ impl Directory {
     pub fn new(nameservers: NameServers, runtime: Handle) -> Self {
         Self {
             nameservers,
+            credentials: ArcSwapOption::empty(),
             runtime,
             table: Mutex::default(),
             flights: Mutex::default(),
@@ -126,6 +131,18 @@ impl Directory {
         self.nameservers.set_addresses(addresses);
     }
 
+    /// Replaces the key that signs questions of Gimbal's own: those for routes and for the table of brokers.
+    pub fn set_credentials(&self, credentials: Option<Arc<Credentials>>) {
+        self.credentials.store(credentials);
+    }
+
+    /// Signs a request of Gimbal's own where there is a key for it.
+    fn sign(&self, request: &mut Command) {
+        if let Some(credentials) = &*self.credentials.load() {
+            credentials.sign_own(request);
+        }
+    }
+
     /// Changes whenever the address of any broker does.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -140,6 +157,12 @@ impl Directory {
     /// Whether the broker of this name is known, reachable or not.
     pub fn knows(&self, broker: &str) -> bool {
         self.table().brokers.contains_key(broker)
+    }
+
+    /// Whether a topic of this name belongs to a broker or a cluster: every broker registers both.
+    pub fn is_own_topic(&self, topic: &str) -> bool {
+        let table = self.table();
+        table.brokers.contains_key(topic) || table.brokers.values().any(|broker| broker.cluster == topic)
     }
 
     /// The names of all brokers known.
@@ -240,7 +263,7 @@ impl Directory {
         answer.ok().flatten().unwrap_or(Err(LookupError::Unknown))
     }
 
-    /// Sends a request to one name server, or to every one.
+    /// Sends a request to one name server, or to every one, as it is.
     pub async fn ask(self: &Arc<Self>, command: Command, every: bool) -> Result<Command, LookupError> {
         let this = Arc::clone(self);
         let asked = self.runtime.spawn(async move {
@@ -260,6 +283,7 @@ impl Directory {
     pub async fn cluster(self: &Arc<Self>) -> Result<(Command, ClusterInfo), LookupError> {
         let mut request = Command::request(rq::GET_BROKER_CLUSTER_INFO, 0);
         request.ext = Some(Vec::new());
+        self.sign(&mut request);
         let answer = self.ask(request, false).await?;
         let cluster = ClusterInfo::decode(&answer.body).map_err(|_body| LookupError::Unknown)?;
         self.learn_table(cluster.brokers());
@@ -356,6 +380,7 @@ impl Directory {
             request.set_field(name, value.as_str());
         }
         request.set_field("acceptStandardJsonOnly", "true");
+        self.sign(&mut request);
         let outcome = self
             .nameservers
             .call(&request)

@@ -44,6 +44,34 @@ pub fn max_wait(code: Code, fields: &Fields<'_>, overrides: &BTreeMap<Code, Dura
     }
 }
 
+/// How long a filter may hold a request that has `wait` in all, so that its broker still has the time it needs.
+///
+/// Heartbeats, unregistrations and locks are never held: a client that misses them is thrown out of its group. A pull is
+/// held only as long as its long poll, with the broker's late look every 5 s (`PullRequestHoldService`), ends in time.
+pub fn max_hold(code: Code, fields: &Fields<'_>, wait: Duration) -> Duration {
+    let millis = Duration::from_millis;
+    match code {
+        rq::HEART_BEAT | rq::UNREGISTER_CLIENT | rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => Duration::ZERO,
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE
+            if fields.int::<i32>("sysFlag").unwrap_or_default() & PULL_SUSPEND != 0 =>
+        {
+            let suspend = millis(fields.int("suspendTimeoutMillis").unwrap_or_default());
+            LONG_POLL_CAP.saturating_sub(suspend.saturating_add(millis(5_500)))
+        }
+        // The broker counts the poll from the client's clock, so time held here is not polled there.
+        rq::POP_MESSAGE | rq::NOTIFICATION => wait.saturating_sub(millis(1_500)),
+        _ => wait.saturating_sub(millis(1_000).min(wait / 2)),
+    }
+}
+
+/// The limit of a request that was held: long polls may use what clients allow in all.
+pub fn wait_after_hold(code: Code, wait: Duration) -> Duration {
+    match code {
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE => LONG_POLL_CAP.max(wait),
+        _ => wait,
+    }
+}
+
 /// Whether the code is one that ordinary clients send, as opposed to tools.
 fn is_messaging(code: Code) -> bool {
     code == rq::SEND_REPLY_MESSAGE || code == rq::SEND_REPLY_MESSAGE_V2 || super::permit::is_messaging(code)
@@ -90,6 +118,29 @@ mod tests {
         for code in [rq::UPDATE_CONSUMER_OFFSET, rq::CONSUMER_SEND_MSG_BACK] {
             assert!(limit(code, &[]) < 5_000, "{code}");
         }
+    }
+
+    #[test]
+    fn what_is_held_leaves_the_broker_its_time() {
+        let hold = |code, fields: &[(&str, &str)]| {
+            let mut command = Command::request(code, 1);
+            for (name, value) in fields {
+                command.set_field(name, *value);
+            }
+            let frame = command.encode().unwrap();
+            let head = Head::scan(&frame).unwrap();
+            let fields = head.fields(&frame);
+            let wait = max_wait(code, &fields, &BTreeMap::new());
+            max_hold(code, &fields, wait).as_millis()
+        };
+        assert_eq!(hold(rq::HEART_BEAT, &[]), 0);
+        assert_eq!(hold(rq::LOCK_BATCH_MQ, &[]), 0);
+        assert_eq!(hold(rq::SEND_MESSAGE_V2, &[]), 1_500);
+        let push = [("sysFlag", "2"), ("suspendTimeoutMillis", "15000")];
+        assert_eq!(hold(rq::PULL_MESSAGE, &push), 7_500);
+        let lite = [("sysFlag", "2"), ("suspendTimeoutMillis", "20000")];
+        assert_eq!(hold(rq::PULL_MESSAGE, &lite), 2_500);
+        assert_eq!(hold(rq::POP_MESSAGE, &[("pollTime", "15000")]), 14_500);
     }
 
     #[test]

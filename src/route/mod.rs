@@ -12,7 +12,7 @@ mod router;
 mod transactions;
 
 pub use directory::{BrokerAddress, Directory, Lookup, LookupError};
-pub use max_wait::max_wait;
+pub use max_wait::{max_hold, max_wait, wait_after_hold};
 pub use permit::{is_nameserver_code, refusal};
 pub use router::{Plan, plan};
 pub use transactions::{HalfMessage, Transactions};

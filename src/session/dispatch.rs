@@ -6,12 +6,13 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::drain::LINGER;
+use super::heartbeat::Beat;
 use super::request::{Request, is_send};
 use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head, Kind, response};
-use crate::route::{LookupError, Plan, max_wait, plan, refusal};
+use crate::route::{LookupError, Plan, plan, refusal};
 use crate::upstream::Reply;
 
 impl Session {
@@ -31,20 +32,14 @@ impl Session {
             );
             return;
         }
-        // Filters decide here: interest by code, then the chain, then its verdict. A command that nobody is
-        // interested in goes on with its bytes untouched.
-        let fields = head.fields(&frame);
-        let wait = max_wait(head.code, &fields, &config.timeouts.commands);
-        let plan = plan(head.code, &fields, frame.body());
-        self.dispatch(
-            state,
-            Request {
-                head,
-                frame,
-                deadline: now + wait,
-            },
-            plan,
-        );
+        self.judge(state, &config, (head, frame), now);
+    }
+
+    /// Goes on with a request that nobody has anything against.
+    pub(super) fn admit(self: &Arc<Self>, state: &mut State, request: Request) {
+        let fields = request.head.fields(&request.frame);
+        let plan = plan(request.head.code, &fields, request.frame.body());
+        self.dispatch(state, request, plan);
     }
 
     fn dispatch(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
@@ -187,7 +182,7 @@ impl Session {
 
     /// Learns the topic of a producer's send: its masters must all know this producer.
     fn note_send(self: &Arc<Self>, state: &mut State, request: &Request) {
-        if !is_send(request.head.code) || !state.beat.as_ref().is_some_and(|beat| beat.has_producers) {
+        if !is_send(request.head.code) || !state.beat.as_ref().is_some_and(Beat::has_producers) {
             return;
         }
         let fields = request.head.fields(&request.frame);

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::held::empty_answer;
 use super::request::is_pull;
 use super::{Session, State};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, Head, Language, response};
+use crate::protocol::{Code, Command, Head, Language};
 use crate::upstream::Pending;
 
 /// Clients beat every 30 s; just before that is the best moment to lose their connection.
@@ -56,12 +57,12 @@ impl Session {
     /// takes this address already, and only clients that know what it means.
     pub(super) fn sends_away(&self, state: &State) -> bool {
         let knows_it = |(language, version)| language == Language::JAVA && version > GO_AWAY_ABOVE;
-        self.core.config.load().drain.go_away && state.speaks.is_some_and(knows_it)
+        self.core.config.load().drain.go_away && state.closed.is_none() && state.speaks.is_some_and(knows_it)
     }
 
     /// Answers parked pulls with nothing new, so that their clients ask again elsewhere. A parked pop may take
     /// messages any moment and is let run.
-    fn leave(state: &mut State) {
+    pub(super) fn leave(state: &mut State) {
         state.draining = true;
         let ids: Vec<u32> = state.links.keys().copied().collect();
         for id in ids {
@@ -83,7 +84,7 @@ fn is_parked(code: Code) -> bool {
 /// When it is best for this client to go.
 fn leave_at(state: &State, now: Instant) -> Instant {
     match &state.beat {
-        Some(beat) if !beats_on_connect(&beat.head) => (beat.at + JUST_BEFORE_BEAT).max(now),
+        Some(beat) if !beats_on_connect(&beat.own.0) => (beat.at + JUST_BEFORE_BEAT).max(now),
         _ => now,
     }
 }
@@ -94,17 +95,5 @@ fn beats_on_connect(head: &Head) -> bool {
 
 /// The answer that makes a client ask again from where it was.
 fn nothing_new(pending: &Pending) -> Command {
-    if !is_pull(pending.code) {
-        let notified = pending.answer(response::SUCCESS);
-        return notified
-            .with_field("hasMsg", "false")
-            .with_field("pollingFull", "false");
-    }
-    let offset = pending.offset.unwrap_or_default().to_string();
-    pending
-        .answer(response::PULL_NOT_FOUND)
-        .with_field("suggestWhichBrokerId", "0")
-        .with_field("nextBeginOffset", offset.as_str())
-        .with_field("minOffset", "0")
-        .with_field("maxOffset", offset.as_str())
+    empty_answer(pending.code, pending.kind, pending.opaque, pending.offset)
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::link_task::is_success;
 use super::request::Request;
 use super::{Session, State};
+use crate::filter::Asked;
 use crate::protocol::body::{QueueSet, encode_lock_answer};
 use crate::protocol::{Command, Frame, Head, Kind, response};
 
@@ -37,6 +38,7 @@ pub(super) struct Gather {
     /// Decoded answers, with the name of the broker.
     pub(super) answers: Vec<(Arc<str>, Command)>,
     pub(super) deadline: Instant,
+    pub(super) asked: Option<Arc<Asked>>,
     /// Identical requests that want the same answer.
     pub(super) followers: Vec<(Head, Kind)>,
 }
@@ -51,16 +53,8 @@ impl Gather {
             waiting,
             answers: Vec::new(),
             deadline: request.deadline,
+            asked: request.asked.clone(),
             followers: Vec::new(),
-        }
-    }
-
-    /// Answers everybody who asked.
-    pub(super) fn answer(self, state: &mut State, mut answer: Command) {
-        let asked = std::iter::once((self.head, self.kind)).chain(self.followers);
-        for (head, _kind) in asked.filter(|(head, _)| !head.is_oneway()) {
-            answer.opaque = head.opaque;
-            state.answer(&answer);
         }
     }
 }
@@ -107,7 +101,23 @@ impl Session {
         if let Some(beat) = state.beat.as_mut().filter(|beat| beat.gather == id) {
             beat.answered = Some((Instant::now(), answer.clone()));
         }
-        gather.answer(state, answer);
+        self.answer_gather(state, gather, answer);
+    }
+
+    /// Answers everybody who asked.
+    pub(super) fn answer_gather(&self, state: &mut State, gather: Gather, mut answer: Command) {
+        let Gather {
+            head,
+            kind,
+            followers,
+            asked,
+            ..
+        } = gather;
+        let everybody = std::iter::once((head, kind)).chain(followers);
+        for (head, _kind) in everybody.filter(|(head, _)| !head.is_oneway()) {
+            answer.opaque = head.opaque;
+            self.deliver_command(state, asked.as_ref(), &answer);
+        }
     }
 
     fn combine(&self, state: &State, gather: &Gather) -> Command {

@@ -27,10 +27,12 @@ const UNREGISTRATIONS_KEPT: usize = 256;
 /// The client's last heartbeat, replayed on every new link.
 #[derive(Debug)]
 pub(super) struct Beat {
-    pub(super) head: Head,
-    pub(super) frame: Frame,
+    /// As the client sent it.
+    pub(super) own: (Head, Frame),
+    /// As filters let it pass; `None` while they do not.
+    pub(super) passed: Option<(Head, Frame)>,
+    /// What is in the one that passed.
     pub(super) heartbeat: Heartbeat,
-    pub(super) has_producers: bool,
     pub(super) at: Instant,
     /// Its answers, while they are awaited.
     pub(super) gather: u64,
@@ -41,6 +43,31 @@ pub(super) struct Beat {
 }
 
 impl Beat {
+    /// One that filters do not let pass.
+    pub(super) fn refused(own: (Head, Frame)) -> Self {
+        Self {
+            own,
+            passed: None,
+            heartbeat: Heartbeat::default(),
+            at: Instant::now(),
+            gather: u64::MAX,
+            answered: None,
+            left: Vec::new(),
+        }
+    }
+
+    /// Filters say otherwise now.
+    pub(super) fn set_passed(&mut self, passed: Option<(Head, Frame)>) {
+        let body = passed.as_ref().map(|(_, frame)| Heartbeat::decode(frame.body()));
+        self.heartbeat = body.and_then(Result::ok).unwrap_or_default();
+        self.passed = passed;
+    }
+
+    /// Whether the client is a producer.
+    pub(super) fn has_producers(&self) -> bool {
+        self.heartbeat.producers().next().is_some()
+    }
+
     /// Whether it still speaks for the client.
     pub(super) fn is_current(&self, now: Instant) -> bool {
         now.duration_since(self.at) < BEAT_AGE
@@ -56,18 +83,18 @@ impl Session {
                 return state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
             }
         };
-        if Self::same_beat(state, &request) {
+        state.filters.note_client_id(&heartbeat.client_id);
+        if self.same_beat(state, &request) {
             return;
         }
         let topics: Vec<String> = heartbeat.topics().map(str::to_owned).collect();
-        let has_producers = heartbeat.producers().next().is_some();
         // One part is awaited until the brokers are known.
         let gather = state.add_gather(Gather::new(Gathering::Heartbeat, &request, 1));
+        let passed = (request.head.clone(), request.frame.clone());
         state.beat = Some(Beat {
-            head: request.head.clone(),
-            frame: request.frame.clone(),
+            own: request.own.clone().unwrap_or_else(|| passed.clone()),
+            passed: Some(passed),
             heartbeat,
-            has_producers,
             at: Instant::now(),
             gather,
             answered: None,
@@ -89,10 +116,14 @@ impl Session {
     }
 
     /// Answers a heartbeat that repeats the one before; whether it did.
-    fn same_beat(state: &mut State, request: &Request) -> bool {
+    fn same_beat(&self, state: &mut State, request: &Request) -> bool {
         let now = Instant::now();
         let Some(beat) = &mut state.beat else { return false };
-        if beat.frame.body() != request.frame.body() || !beat.left.is_empty() {
+        let is_same = beat
+            .passed
+            .as_ref()
+            .is_some_and(|(_, frame)| frame.body() == request.frame.body());
+        if !is_same || !beat.left.is_empty() {
             return false;
         }
         if let Some(gather) = state.gathers.get_mut(&beat.gather) {
@@ -109,7 +140,7 @@ impl Session {
             return false;
         };
         answer.opaque = request.head.opaque;
-        state.answer(&answer);
+        self.deliver_command(state, request.asked.as_ref(), &answer);
         true
     }
 
@@ -167,12 +198,13 @@ impl Session {
             0 => OWN_VERSION,
             known => known,
         };
-        gather.answer(state, answer);
+        self.answer_gather(state, gather, answer);
     }
 
     /// A broker has refused the client's heartbeat or not answered it: it gets it again, before the client's next one.
     pub(super) fn beat_again(self: &Arc<Self>, state: &mut State, broker: &Arc<str>) {
-        let Some(opaque) = state.beat.as_ref().map(|beat| beat.head.opaque) else {
+        let passed = state.beat.as_ref().and_then(|beat| beat.passed.as_ref());
+        let Some(opaque) = passed.map(|(head, _)| head.opaque) else {
             return;
         };
         if !state.is_ready(broker) {
@@ -189,18 +221,17 @@ impl Session {
                 beat,
                 ..
             } = &mut *state;
-            let beat = beat
-                .as_ref()
-                .filter(|beat| beat.head.opaque == opaque && beat.is_current(now));
+            let beat = beat.as_ref().filter(|beat| beat.is_current(now));
+            let passed = beat.and_then(|beat| beat.passed.as_ref());
+            let passed = passed.filter(|(head, _)| head.opaque == opaque);
             let slot = by_broker.get(&broker).and_then(|id| links.get_mut(id));
             // A link that is not ready yet carries the heartbeat anyway.
-            if let (Some(beat), Some(slot)) = (beat, slot)
+            if let (Some((head, frame)), Some(slot)) = (passed, slot)
                 && slot.link.phase == Phase::Ready
             {
                 let deadline = now + GREETING_LIMIT;
-                let pending = own(&beat.head, &beat.frame, Reply::Greeting, deadline);
-                slot.link
-                    .send(beat.head.clone(), beat.frame.clone(), Some(pending));
+                let pending = own(head, frame, Reply::Greeting, deadline);
+                slot.link.send(head.clone(), frame.clone(), Some(pending));
                 state.due_by(deadline);
                 this.settle(&mut state);
             }

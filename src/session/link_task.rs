@@ -149,13 +149,14 @@ impl Session {
         slot.link.address = Some(address);
         // Not earlier: a name that somebody made up takes no port.
         slot.store_host = self.place.store_host(&slot.link.broker);
-        match beat.as_ref().filter(|beat| beat.is_current(now)) {
-            Some(beat) => {
+        let beat = beat.as_ref().filter(|beat| beat.is_current(now));
+        match beat.and_then(|beat| Some((beat.passed.as_ref()?, &beat.left))) {
+            Some(((head, frame), left)) => {
                 slot.link.phase = Phase::Greeting;
                 let deadline = now + GREETING_LIMIT;
-                let pending = own(&beat.head, &beat.frame, Reply::Greeting, deadline);
-                slot.link.send_first(&beat.head, beat.frame.clone(), pending);
-                for (head, frame) in &beat.left {
+                let pending = own(head, frame, Reply::Greeting, deadline);
+                slot.link.send_first(head, frame.clone(), pending);
+                for (head, frame) in left {
                     slot.link
                         .send_first(head, frame.clone(), own(head, frame, Reply::Nobody, deadline));
                 }
@@ -287,7 +288,10 @@ impl Session {
     /// Opens the link again when the client is registered at that broker, which may be back any moment.
     fn come_back(self: &Arc<Self>, state: &mut State, slot: &Slot, attempt: usize) {
         let now = Instant::now();
-        let wanted = state.beat.as_ref().is_some_and(|beat| beat.is_current(now));
+        let wanted = state
+            .beat
+            .as_ref()
+            .is_some_and(|beat| beat.is_current(now) && beat.passed.is_some());
         let free = !state.by_broker.contains_key(&slot.link.broker);
         if wanted && free && !slot.retired && !state.draining && self.core.directory.knows(&slot.link.broker)
         {
@@ -390,6 +394,7 @@ pub(super) fn own(head: &Head, frame: &Frame, reply: Reply, deadline: Instant) -
         kind: frame.kind(),
         reply,
         deadline,
+        asked: None,
         offset: None,
     }
 }

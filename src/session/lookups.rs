@@ -52,7 +52,7 @@ impl Session {
             match outcome {
                 Ok(mut answer) if !request.head.is_oneway() => {
                     answer.opaque = request.head.opaque;
-                    state.answer(&answer);
+                    this.deliver_command(&mut state, request.asked.as_ref(), &answer);
                 }
                 Ok(_oneway) => {}
                 Err(what) => {

@@ -13,13 +13,17 @@
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
 //! none the client is not read, until the broker is given up after ten seconds.
 
+mod delivery;
 mod dispatch;
 mod drain;
+mod filtering;
 mod forward;
 mod gather;
 mod heartbeat;
+mod held;
 mod link_task;
 mod lookups;
+mod meeting;
 mod pushes;
 mod query;
 mod request;
@@ -28,6 +32,7 @@ mod state;
 mod task;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -36,6 +41,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
+use crate::filter::{Chain, Client};
 use crate::route::{Directory, Transactions};
 use state::State;
 
@@ -50,12 +56,25 @@ pub struct Core {
     pub directory: Arc<Directory>,
     /// Which broker holds which half message.
     pub transactions: Transactions,
+    /// The filters in force.
+    pub filters: InForce,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
 }
 
+/// The chain in force, and word of the next one.
+#[derive(Debug)]
+pub struct InForce {
+    /// The chain; a reload swaps it, a command in progress keeps the one it began with.
+    pub chain: Arc<ArcSwap<Chain>>,
+    /// Its generation.
+    pub changed: watch::Receiver<u64>,
+}
+
 /// The address a client came in by, as far as a session needs to know it.
 pub trait Door: std::fmt::Debug + Send + Sync {
+    /// The listener's name.
+    fn name(&self) -> Arc<str>;
     /// Which kind of broker address clients of this door get.
     fn addressing(&self) -> Addressing;
     /// The port of the shared address.
@@ -132,17 +151,22 @@ enum End {
     Idle,
     /// The proxy is leaving.
     Drained,
+    /// A filter closed it; why.
+    Closed(String),
 }
 
 impl Session {
     /// A session on an accepted socket.
     pub fn new(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) -> Arc<Self> {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        let client = Client::new(peer, place.door.name(), number);
         Arc::new(Self {
             core,
             place,
             socket,
             peer,
-            state: Mutex::new(State::new()),
+            state: Mutex::new(State::new(client)),
             wake: Notify::new(),
             client_room: Notify::new(),
         })

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
+use super::filtering::framed;
 use super::{Session, State};
+use crate::filter::{Asked, Outcome, Phase, Subject, Way, names};
 use crate::protocol::body::{MessageId, rewrite_store_hosts};
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head};
@@ -22,6 +25,8 @@ pub(super) struct Push {
     pub(super) link: u32,
     /// The opaque the broker chose.
     pub(super) opaque: i32,
+    /// What filters may want to know of it when the client answers.
+    asked: Option<Arc<Asked>>,
     pub(super) deadline: Instant,
 }
 
@@ -29,6 +34,12 @@ impl Session {
     /// A request came in on link `id`: it is for this client, since the link is.
     pub(super) fn broker_asked(&self, state: &mut State, id: u32, head: &Head, frame: Frame) {
         let frame = self.with_our_names(state, id, head, frame);
+        let Some((frame, asked)) = self
+            .with_client_names(state, frame)
+            .and_then(|frame| self.judge_push(state, id, head, frame))
+        else {
+            return;
+        };
         if head.is_oneway() {
             state.client.push(frame);
             return;
@@ -51,11 +62,122 @@ impl Session {
                 Push {
                     link: id,
                     opaque: head.opaque,
+                    asked,
                     deadline,
                 },
             );
             state.due_by(deadline);
             state.client.push(patched);
+        }
+    }
+
+    /// The push with names as the client knows them; none when they cannot be mapped.
+    fn with_client_names(&self, state: &State, frame: Frame) -> Option<Frame> {
+        let Some(names) = &state.filters.names else {
+            return Some(frame);
+        };
+        let mut command = Command::decode(&frame).ok()?;
+        match names::push_to_client(&names.mapping, &self.reserved(), &mut command) {
+            Ok(true) => command.encode().ok(),
+            Ok(false) => Some(frame),
+            Err(error) => {
+                warn!(peer = %self.peer, code = command.code.0, %error, "a push whose names cannot be mapped is dropped");
+                None
+            }
+        }
+    }
+
+    /// Asks the chain about a push: what goes to the client, and what must be remembered; `None` when it goes no further.
+    fn judge_push(
+        &self,
+        state: &mut State,
+        id: u32,
+        head: &Head,
+        frame: Frame,
+    ) -> Option<(Frame, Option<Arc<Asked>>)> {
+        let chain = self.core.filters.chain.load();
+        let keeps = !head.is_oneway()
+            && (state.filters.names.is_some() || chain.wants(Phase::Response, head.code, true));
+        if !keeps && !chain.wants(Phase::Request, head.code, true) {
+            return Some((frame, None));
+        }
+        let Ok(head) = Head::scan(&frame) else {
+            return Some((frame, None));
+        };
+        let subject = Subject::request(Way::Push, head, frame, Arc::clone(&state.filters.client))
+            .with_names(state.filters.names.clone())
+            .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
+        match chain.decide(Box::new(subject), 0) {
+            Outcome::Forward(mut subject) => {
+                let asked = keeps.then(|| subject.to_asked());
+                let parts = subject.into_parts().ok()?;
+                Some((parts.frame, asked))
+            }
+            Outcome::Answer { subject, answer, .. } => {
+                // To the broker, as if the client had said so.
+                let answer = answer.to_command(subject.head(), subject.kind());
+                if let (Some(slot), Ok((head, frame))) = (state.links.get_mut(&id), framed(&answer)) {
+                    slot.link.send(head, frame, None);
+                    slot.flush(Instant::now());
+                }
+                None
+            }
+            Outcome::Close { reason, .. } => {
+                self.close(state, reason);
+                None
+            }
+            Outcome::Delay { .. } | Outcome::Drop => None,
+        }
+    }
+
+    /// The client answered a push; answers to nothing are dropped, as the brokers do.
+    pub(super) fn client_answered(&self, state: &mut State, head: &Head, frame: Frame) {
+        let Some(push) = state.pushes.remove(&head.opaque) else {
+            return;
+        };
+        let answered = match &push.asked {
+            Some(asked) => self.judge_push_answer(state, asked, head, frame),
+            None => Some((head.clone(), frame)),
+        };
+        if let Some((head, frame)) = answered
+            && let Some(slot) = state.links.get_mut(&push.link)
+            && let Ok(frame) = head.with_opaque(&frame, push.opaque)
+        {
+            slot.link.send(head, frame, None);
+        }
+    }
+
+    /// Asks the chain about the client's answer to a push, and maps its names.
+    fn judge_push_answer(
+        &self,
+        state: &mut State,
+        asked: &Arc<Asked>,
+        head: &Head,
+        frame: Frame,
+    ) -> Option<(Head, Frame)> {
+        let chain = self.core.filters.chain.load();
+        let client = Arc::clone(&state.filters.client);
+        let subject = Subject::response(Way::PushResponse, head.clone(), frame, Arc::clone(asked), client)
+            .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
+        let parts = match chain.respond(Box::new(subject), usize::MAX) {
+            Outcome::Forward(subject) => subject.into_parts().ok()?,
+            Outcome::Close { reason, .. } => {
+                self.close(state, reason);
+                return None;
+            }
+            // A response is neither answered, held nor dropped.
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => return None,
+        };
+        let Some(names) = &asked.names else {
+            return Some((parts.head, parts.frame));
+        };
+        let mut command = Command::decode(&parts.frame).ok()?;
+        match names::push_answer_to_broker(&names.mapping, &self.reserved(), asked.code, &mut command) {
+            Ok(_) => framed(&command).ok(),
+            Err(error) => {
+                warn!(peer = %self.peer, code = asked.code.0, %error, "names in the answer to a push cannot be mapped");
+                None
+            }
         }
     }
 

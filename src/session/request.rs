@@ -1,7 +1,10 @@
 //! A request of the client on its way, and what its code says about it.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
+use crate::filter::Asked;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Frame, Head, Kind};
 use crate::upstream::{Pending, Reply};
@@ -13,6 +16,10 @@ pub(super) struct Request {
     pub(super) frame: Frame,
     /// When the client must have been answered.
     pub(super) deadline: Instant,
+    /// What filters may want to know of it when its answer comes.
+    pub(super) asked: Option<Arc<Asked>>,
+    /// Of a heartbeat: the client's own, which every replay is judged by.
+    pub(super) own: Option<(Head, Frame)>,
 }
 
 impl Request {
@@ -30,6 +37,7 @@ impl Request {
             kind: self.frame.kind(),
             reply,
             deadline: self.deadline,
+            asked: self.asked.clone(),
             offset: is_pull
                 .then(|| self.head.fields(&self.frame).int("queueOffset"))
                 .flatten(),

@@ -23,12 +23,12 @@ impl Session {
         match pending.reply {
             Reply::Client => {
                 if let Ok(frame) = head.with_opaque(&frame, pending.opaque) {
-                    state.client.push(frame);
+                    self.deliver(state, pending.asked.as_ref(), Some(id), frame);
                 }
             }
             Reply::Look | Reply::Unnamed => {
                 let frame = self.look(slot, &pending, head, frame);
-                state.client.push(frame);
+                self.deliver(state, pending.asked.as_ref(), Some(id), frame);
             }
             Reply::Gather(gather) => {
                 let broker = Arc::clone(&slot.link.broker);

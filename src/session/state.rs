@@ -13,11 +13,13 @@ use tokio::time::Instant;
 use super::drain::LINGER;
 use super::gather::Gather;
 use super::heartbeat::Beat;
+use super::held::Filters;
 use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
+use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
-use crate::protocol::{Code, Command, Frame, Head, Kind, Language};
+use crate::protocol::{Code, Command, Head, Kind, Language};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
@@ -75,6 +77,10 @@ pub(super) struct State {
     pub(super) draining: bool,
     /// Language and version of the client, as its last request said.
     pub(super) speaks: Option<(Language, i32)>,
+    /// Why a filter closes the connection.
+    pub(super) closed: Option<String>,
+    /// What is kept for filters.
+    pub(super) filters: Filters,
     /// When the client was last told to go away.
     pub(super) sent_away: Option<Instant>,
 }
@@ -95,7 +101,7 @@ pub(super) struct Slot {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self {
             client: Outbox::default(),
             links: BTreeMap::new(),
@@ -118,6 +124,8 @@ impl State {
             leave_at: None,
             draining: false,
             speaks: None,
+            closed: None,
+            filters: Filters::new(client),
             sent_away: None,
         }
     }
@@ -184,18 +192,6 @@ impl State {
         self.tasks.spawn(work);
     }
 
-    /// The client answered a push; answers to nothing are dropped, as the brokers do.
-    pub(super) fn client_answered(&mut self, head: &Head, frame: &Frame) {
-        let Some(push) = self.pushes.remove(&head.opaque) else {
-            return;
-        };
-        if let Some(slot) = self.links.get_mut(&push.link)
-            && let Ok(frame) = head.with_opaque(frame, push.opaque)
-        {
-            slot.link.send(head.clone(), frame, None);
-        }
-    }
-
     /// Messages of this broker with store hosts that lead here, when this door gives out such.
     pub(super) fn with_our_hosts(&self, broker: &Arc<str>, body: &Bytes) -> Bytes {
         let link = self.by_broker.get(broker).and_then(|id| self.links.get(id));
@@ -231,6 +227,7 @@ impl State {
     pub(super) fn is_full(&self, limit: usize) -> bool {
         self.lookups > LOOKUPS_OPEN
             || self.parked_bytes > limit
+            || self.filters.is_full(limit)
             || self
                 .links
                 .values()
@@ -242,6 +239,7 @@ impl State {
         self.lookups > 0
             || !self.gathers.is_empty()
             || !self.parked.is_empty()
+            || !self.filters.held.is_empty()
             || self.links.values().any(|slot| !slot.link.is_idle())
     }
 

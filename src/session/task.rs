@@ -22,6 +22,7 @@ const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 /// Dropping the future closes the client's connection and all its links.
 pub async fn run(session: Arc<Session>, inbox: Inbox) {
     let end = session.serve(inbox).await;
+    session.take_leave();
     let mut tasks = {
         let mut state = session.lock();
         state.links.clear();
@@ -29,13 +30,14 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
     };
     // The brokers must see this client gone before it comes back.
     tasks.shutdown().await;
-    if matches!(end, End::Drained) {
+    if matches!(end, End::Drained | End::Closed(_)) {
         session.part().await;
     }
     match end {
         End::Malformed(what) => debug!(peer = %session.peer, error = what, "closed: not a command"),
         End::Gone(how) => debug!(peer = %session.peer, reason = how, "the client is gone"),
         End::Idle => debug!(peer = %session.peer, "closed: silent for too long"),
+        End::Closed(reason) => debug!(peer = %session.peer, reason, "closed: a filter says so"),
         End::Drained => debug!(peer = %session.peer, "closed: the proxy is leaving"),
     }
 }
@@ -43,6 +45,9 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
 impl Session {
     async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
         let mut drain = self.core.drain.clone();
+        let mut filters = self.core.filters.changed.clone();
+        filters.mark_unchanged();
+        self.chain_changed();
         let mut leaving = false;
         let mut timer = pin!(sleep_until(
             Instant::now() + self.core.config.load().timeouts.idle
@@ -73,6 +78,7 @@ impl Session {
                     let Some(next) = self.expire() else { return End::Idle };
                     timer.as_mut().reset(next);
                 }
+                Ok(()) = filters.changed() => self.chain_changed(),
                 changed = drain.changed(), if !leaving => {
                     if changed.is_err() {
                         return End::Drained;
@@ -116,7 +122,7 @@ impl Session {
                 let head = Head::scan(&frame).map_err(ReadError::Decode)?;
                 state.heard = now;
                 if head.is_response() {
-                    state.client_answered(&head, &frame);
+                    self.client_answered(&mut state, &head, frame);
                 } else {
                     self.request(&mut state, head, frame, now);
                 }
@@ -129,7 +135,10 @@ impl Session {
             }
         }
         if state.is_drained(now, self.sends_away(&state)) {
-            return Err(End::Drained);
+            return Err(match state.closed.take() {
+                Some(reason) => End::Closed(reason),
+                None => End::Drained,
+            });
         }
         let blocked = match self.write_client(&mut state, config.limits.queue) {
             Ok(progress) => progress == Progress::Blocked,
@@ -176,6 +185,10 @@ impl Session {
             }
             state.due = None;
             self.expire_requests(&mut state, now);
+            if let Some(next) = self.expire_held(&mut state, now) {
+                state.due_by(next);
+            }
+            state.flush_links(now);
             Self::expire_drain(&mut state, now);
             state.due_by(idle_at);
             state.due

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::filter::Asked;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Frame, Head, Kind};
 use crate::socket::Outbox;
 
@@ -49,6 +50,8 @@ pub struct Pending {
     pub reply: Reply,
     /// When the client must have been answered.
     pub deadline: Instant,
+    /// What filters may want to know of the request when its answer comes.
+    pub asked: Option<Arc<Asked>>,
     /// For pulls: the offset asked for, so that an early answer can repeat it.
     pub offset: Option<i64>,
 }

@@ -1,5 +1,6 @@
 //! One instance of a guest: made, initialised, called.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::ctx::{Ctx, Shared};
 use super::failing;
 use super::ticker::Ticker;
 use super::words::Stream;
-use crate::filter::{Answer, Budget, Failure, Hook, Hooks, Subject, Verdict};
+use crate::filter::{Answer, Budget, Client, Failure, Hook, Hooks, Subject, Verdict};
 use crate::protocol::Code;
 
 /// Bytes that one call between guest and host may carry: a body, a list of properties.
@@ -184,7 +185,7 @@ impl Instance {
         match ctx.subject.take() {
             Some(subject) => (subject, outcome, health),
             // Nothing takes the subject out but this.
-            None => (Box::new(Subject::none()), outcome, Health::Dead),
+            None => (Box::new(nobody()), outcome, Health::Dead),
         }
     }
 
@@ -215,6 +216,12 @@ impl Instance {
             },
         }
     }
+}
+
+/// No command, and nobody at the other end.
+fn nobody() -> Subject {
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Subject::connection(Arc::new(Client::new(nowhere, "".into(), 0)))
 }
 
 /// Whether an instance may be called again.

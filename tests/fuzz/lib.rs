@@ -1,17 +1,43 @@
-//! The wire format alone, mounted from `src/protocol`, with the checks that the integration tests make of every frame.
+//! The wire format alone, mounted from `src/protocol`, with the checks that the integration tests make of every frame; and
+//! the messages view, mounted from `src/filter/messages`.
 //!
-//! An import out of `protocol` breaks this crate: on purpose.
+//! An import out of these breaks this crate: on purpose.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use filter::Way;
+use filter::messages::{Messages, PopRequest};
 use protocol::body::{
     AckBatch, ClientConfig, ClusterInfo, Dialect, Heartbeat, MessageId, QueueSet, TopicRoute,
     rewrite_store_hosts,
 };
+use protocol::{Code, Command, Frame};
 
 #[path = "../it/wire/invariants.rs"]
 mod invariants;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+
+/// What the messages view knows of filters.
+#[path = "."]
+pub mod filter {
+    /// Which way a command travels.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Way {
+        /// From the client.
+        Request,
+        /// Towards the client, as the answer to its request.
+        Response,
+        /// From a broker to its client.
+        Push,
+        /// Towards the broker, as the client's answer to its push.
+        PushResponse,
+        /// There is no command.
+        Connection,
+    }
+
+    #[path = "../../src/filter/messages/mod.rs"]
+    pub mod messages;
+}
 
 /// Largest frame looked at, bytes: enough for every shape, small enough to be quick.
 const LIMIT: usize = 64 << 10;
@@ -70,5 +96,63 @@ pub fn records(data: &[u8]) {
         let edited = rewrite_store_hosts(&body, host);
         assert_eq!(edited.len(), body.len());
         assert_eq!(rewrite_store_hosts(&edited, host), edited);
+    }
+}
+
+/// The messages inside a command: reading changes nothing, and what is edited and taken out can be read again. The first
+/// two bytes choose what carries them; a frame follows.
+pub fn messages(data: &[u8]) {
+    const CARRIERS: [(Way, i32); 9] = [
+        (Way::Request, 10),
+        (Way::Request, 310),
+        (Way::Request, 320),
+        (Way::Response, 11),
+        (Way::Response, 200_050),
+        (Way::Response, 12),
+        (Way::Push, 39),
+        (Way::Push, 326),
+        (Way::Response, 200_052),
+    ];
+    let Some(([carrier, choice], rest)) = data.split_first_chunk() else {
+        return;
+    };
+    let (way, code) = CARRIERS[usize::from(*carrier) % CARRIERS.len()];
+    let Ok(Some(frame)) = Frame::split(&mut BytesMut::from(rest), LIMIT) else {
+        return;
+    };
+    let Ok(command) = Command::decode(&frame) else {
+        return;
+    };
+    let read = |command: &Command| Messages::read(way, Code(code), command, LIMIT);
+    let Ok(Some(same)) = read(&command) else { return };
+    let mut written = command.clone();
+    same.write(&mut written, None).expect("nothing to write");
+    assert_eq!(written, command);
+    let mut messages = read(&command).expect("it was read before").expect("messages");
+    let mut left = messages.len();
+    for index in 0..messages.len().min(64) {
+        let _seen = (
+            messages.topic(index).map(str::len),
+            messages.properties(index).len(),
+        );
+        let is_set = messages.set_property(index, "name", "value").is_ok();
+        let _set = (
+            messages.body(index).is_ok(),
+            messages.set_body(index, Bytes::from_static(b"new")),
+        );
+        assert!(!is_set || messages.property(index, "name") == Some("value"));
+        if choice >> (index % 8) & 1 == 1 && messages.remove(index).is_ok() {
+            left -= 1;
+        }
+    }
+    let pop = PopRequest {
+        group: "g".to_owned(),
+        topic: "T".to_owned(),
+        broker: "b".to_owned(),
+        is_ordered: false,
+    };
+    if messages.write(&mut written, Some(&pop)).is_ok() && left > 0 {
+        let again = read(&written).expect("our own writing").expect("messages");
+        assert_eq!(again.len(), left);
     }
 }

@@ -34,10 +34,24 @@ const BODIES: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Which fixtures seed `messages` as frames, by how their names begin, and the byte that chooses their carrier.
+const CARRIERS: &[(&str, u8)] = &[
+    ("request-10-", 0),
+    ("request-310-", 1),
+    ("request-320-", 2),
+    ("answer-11-0-", 3),
+    ("answer-361-", 3),
+    ("answer-200050-", 4),
+    ("answer-12-", 5),
+    ("request-39-", 6),
+    ("request-309-", 6),
+    ("request-326-", 7),
+];
+
 fn main() -> io::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = here.join("corpus");
-    for target in ["frame", "body_route", "body_client", "records"] {
+    for target in ["frame", "body_route", "body_client", "records", "messages"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     for entry in fs::read_dir(here.join("../fixtures/wire"))? {
@@ -52,6 +66,10 @@ fn main() -> io::Result<()> {
             .into_owned();
         let bytes = unhex(&fs::read_to_string(&path)?)?;
         fs::write(corpus.join("frame").join(&name), &bytes)?;
+        for (_, carrier) in CARRIERS.iter().filter(|(prefix, _)| name.starts_with(prefix)) {
+            let seed = [&[*carrier, 0b101], &bytes[..]].concat();
+            fs::write(corpus.join("messages").join(&name), seed)?;
+        }
         let mut buf = BytesMut::from(&bytes[..]);
         let Ok(Some(frame)) = Frame::split(&mut buf, FRAME_LIMIT) else {
             continue;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gimbal::auth::Credentials;
 use gimbal::config::Sources;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -66,6 +67,15 @@ fn every_example_config_loads() {
     for file in found {
         loads(&file, &file.display().to_string());
     }
+}
+
+#[test]
+fn the_credentials_shown_in_the_example_config_are_understood() {
+    let text = fs::read_to_string(Path::new(ROOT).join("examples/config/gimbal.toml")).unwrap();
+    let (_, shown) = text.split_once("# That file looks like this:\n").unwrap();
+    let lines = shown.lines().map_while(|line| line.strip_prefix("#   "));
+    let credentials = Credentials::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
+    assert!(credentials.has_own() && credentials.knows("orders"));
 }
 
 #[test]

@@ -7,12 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod artefacts;
 mod backpressure;
 mod cli;
 mod deadlines;
 mod dev;
 mod drain;
 mod examples;
+mod folder;
 mod frames;
 mod heartbeat;
 mod links;

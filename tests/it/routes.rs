@@ -1,7 +1,9 @@
 //! Routes as clients get them: rewritten, complete, the same at every poll, and there when name servers are not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use gimbal::auth::Credentials;
 use gimbal::config::Addressing;
 use gimbal::protocol::{Kind, Language, request as rq, response};
 
@@ -211,6 +213,24 @@ async fn an_unknown_topic_is_answered_in_the_words_of_the_name_server() {
         remark.as_str(),
         "No topic route info in name server for the topic: nowhere"
     );
+}
+
+#[tokio::test]
+async fn questions_of_gimbals_own_are_signed_with_its_own_key() {
+    let ns = NameServer::start().await;
+    ns.route("T", ROUTE);
+    let text = "own = 'gimbal'\n[[key]]\naccess_key = 'gimbal'\nsecret_key = 's'\n";
+    let credentials = Arc::new(Credentials::parse(text).unwrap());
+    let signing = Gimbal::before(&[&ns]).with(|config| config.credentials = Some(Arc::clone(&credentials)));
+    let proxy = signing.start().await;
+    let signed = [("topic", "T"), ("AccessKey", "orders"), ("Signature", "theirs")];
+    let answer = ask(&proxy, Speaks::NAMED, &signed).await;
+    assert_eq!(answer.head.code, response::SUCCESS);
+    for asked in ns.asked() {
+        let signer = credentials.verify(&asked.head, &asked.frame);
+        assert_eq!(signer.user(), Some("gimbal"), "{}", asked.head.code);
+    }
+    assert_eq!(ns.asked_for("T"), 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-// Sends ten messages through Gimbal and receives them.
+// Sends ten messages through Gimbal, receives them, and sends one that a filter of `gimbal dev` refuses.
 //
 //	go run . [HOST:PORT of Gimbal] [topic]
 package main
@@ -56,6 +56,13 @@ func main() {
 	}
 
 	must(c.Shutdown())
+
+	_, err = p.SendSync(context.Background(), primitive.NewMessage("payroll", []byte("let me in")))
+	if err != nil {
+		fmt.Println("refused   a message to payroll:", err)
+	} else {
+		fmt.Println("sent      a message to payroll: no filter was against it")
+	}
 	must(p.Shutdown())
 }
 

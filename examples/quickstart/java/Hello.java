@@ -1,4 +1,4 @@
-// Sends ten messages through Gimbal and receives them.
+// Sends ten messages through Gimbal, receives them, and sends one that a filter of `gimbal dev` refuses.
 //
 //   mvn -q compile exec:java                                                       with Gimbal on 127.0.0.1:9876
 //   mvn -q compile exec:java -Dexec.args="HOST:PORT [TOPIC]"
@@ -8,6 +8,7 @@ import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
@@ -43,6 +44,13 @@ public class Hello {
             consumer.start();
             if (!missing.await(1, TimeUnit.MINUTES)) {
                 throw new IllegalStateException(missing.getCount() + " messages did not arrive within a minute");
+            }
+
+            try {
+                producer.send(new Message("payroll", "let me in".getBytes(StandardCharsets.UTF_8)));
+                System.out.println("sent      a message to payroll: no filter was against it");
+            } catch (MQBrokerException refused) {
+                System.out.println("refused   a message to payroll: " + refused.getResponseCode() + " " + refused.getErrorMessage());
             }
         } finally {
             consumer.shutdown();

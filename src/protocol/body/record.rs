@@ -1,4 +1,4 @@
-//! Stored messages as they stand in answers and pushes (`MessageDecoder.decode`), as far as their store host goes.
+//! Stored messages in place, as far as their store host goes: a few bytes change where they stand, and nothing is decoded.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,11 +8,13 @@ use bytes::{Bytes, BytesMut};
 pub type StoreHost = SocketAddr;
 
 /// `sysFlag`: the born host is IPv6.
-const BORN_HOST_V6: u32 = 0x10;
+pub(super) const BORN_HOST_V6: u32 = 0x10;
 /// `sysFlag`: the store host is IPv6.
-const STORE_HOST_V6: u32 = 0x20;
-/// Magic of a record with a topic length of one byte, and with one of two bytes.
-const MAGICS: [u32; 2] = [0xDAA3_20A7, 0xDAA3_20AB];
+pub(super) const STORE_HOST_V6: u32 = 0x20;
+/// Magic of a record with a topic length of one byte.
+pub(super) const MAGIC_V1: u32 = 0xDAA3_20A7;
+/// Magic of a record with a topic length of two bytes.
+pub(super) const MAGIC_V2: u32 = 0xDAA3_20AB;
 const MAGIC_AT: usize = 4;
 const SYS_FLAG_AT: usize = 36;
 const BORN_HOST_AT: usize = 48;
@@ -47,7 +49,7 @@ fn record(bytes: &[u8]) -> Option<&[u8]> {
     bytes
         .get(..total)
         .filter(|record| record.len() > BORN_HOST_AT)
-        .filter(|record| word(record, MAGIC_AT).is_some_and(|magic| MAGICS.contains(&magic)))
+        .filter(|record| word(record, MAGIC_AT).is_some_and(|magic| matches!(magic, MAGIC_V1 | MAGIC_V2)))
 }
 
 /// Where the store host stands in a record, and whether it is IPv6.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Limits, Listener, Timeouts};
+use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
@@ -61,7 +61,9 @@ impl Gimbal {
                 timeouts: Timeouts::default(),
                 drain: Drain::default(),
                 state_dir: None,
+                filters: Filters::default(),
                 workers: 2,
+                credentials: None,
             },
         }
     }

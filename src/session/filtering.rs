@@ -1,0 +1,316 @@
+//! Requests on their way through the chain: who signed them, what the filters say, and what goes on to a broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::held::{Held, Lane, Stage};
+use super::request::{Request, is_send};
+use super::{Session, State};
+use crate::auth::{Identity, Refusal, Seal};
+use crate::config::Config;
+use crate::filter::{Answer, Chain, Names, Outcome, Parts, Phase, Signed, Subject, Way, names};
+use crate::protocol::request as rq;
+use crate::protocol::{Code, Command, Frame, Head, response};
+use crate::route::{max_hold, max_wait, wait_after_hold};
+
+/// How long a connection that a filter closes may take to get its last answers out.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What stays with a request while filters decide about it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    /// When the client must have been answered.
+    pub(super) deadline: Instant,
+    /// The same once it was held: long polls may then use what clients allow in all.
+    pub(super) deadline_held: Instant,
+    /// How long it may be held at most.
+    pub(super) hold_until: Instant,
+    /// Who signed it.
+    pub(super) identity: Identity,
+    /// Whether a change breaks a signature.
+    pub(super) seal: Seal,
+    /// Sends to one queue stay in order.
+    pub(super) lane: Option<Lane>,
+    /// As the client sent it, of heartbeats.
+    own: Option<(Head, Frame)>,
+}
+
+impl Session {
+    /// Whether nobody wants to see this request or its answer, and it may go on with its bytes.
+    fn passes_untouched(&self, state: &State, chain: &Chain, code: Code, config: &Config) -> bool {
+        chain.members().is_empty() && config.credentials.is_none()
+            || (state.filters.names.is_none()
+                && config.credentials.is_none()
+                && state.filters.held.is_empty()
+                && !chain.wants(Phase::Request, code, false)
+                && !keeps_request(chain, code))
+    }
+
+    /// Judges a request that may pass as far as its code goes.
+    pub(super) fn judge(
+        self: &Arc<Self>,
+        state: &mut State,
+        config: &Config,
+        (head, frame): (Head, Frame),
+        now: Instant,
+    ) {
+        let chain = self.core.filters.chain.load();
+        if chain.generation() != state.filters.generation {
+            self.meet(state, &chain);
+        }
+        if self.passes_untouched(state, &chain, head.code, config) {
+            let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
+            let request = Request {
+                deadline: now + wait,
+                head,
+                frame,
+                asked: None,
+                own: None,
+            };
+            return self.admit(state, request);
+        }
+        let ticket = self.ticket(config, &head, &frame, now);
+        let credentials = config.credentials.as_deref();
+        if let Some(refusal) = credentials.and_then(|keys| keys.refusal(&ticket.identity)) {
+            debug!(peer = %self.peer, code = head.code.0, error = %refusal, "refused");
+            let remark = format!("gimbal: {refusal}");
+            return state.answer_error((&head, frame.kind()), Refusal::CODE, &remark);
+        }
+        let subject = self.subject(state, (head, frame), &ticket);
+        if let Some(lane) = &ticket.lane
+            && state.filters.has_lane(lane)
+        {
+            return self.hold(state, Held::behind(subject, ticket));
+        }
+        self.ask(state, &chain, Box::new(subject), 0, ticket);
+    }
+
+    /// What stays with a request that is judged again.
+    pub(super) fn ticket(&self, config: &Config, head: &Head, frame: &Frame, now: Instant) -> Ticket {
+        let credentials = config.credentials.as_deref();
+        let identity = credentials.map_or(Identity::Unsigned, |keys| keys.verify(head, frame));
+        ticket(config, (head, frame), identity, now)
+    }
+
+    /// The command under decision.
+    pub(super) fn subject(
+        &self,
+        state: &mut State,
+        (head, frame): (Head, Frame),
+        ticket: &Ticket,
+    ) -> Subject {
+        let signed = match (ticket.seal, ticket.identity.user()) {
+            (Seal::Unsigned, _) => Signed::No,
+            (Seal::Signed, Some(_verified)) => Signed::Renewable,
+            (Seal::Signed, None) | (Seal::Token, _) => Signed::Final,
+        };
+        let client = state.filters.client_of(&head, ticket.identity.user());
+        let hold = ticket.hold_until.saturating_duration_since(Instant::now());
+        Subject::request(Way::Request, head, frame, client)
+            .with_names(state.filters.names.clone())
+            .with_signature(signed)
+            .with_limits(hold, self.core.config.load().filters.body_limit)
+    }
+
+    /// Asks the members of the chain from number `from` on, and does what they say.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        state: &mut State,
+        chain: &Arc<Chain>,
+        subject: Box<Subject>,
+        from: usize,
+        ticket: Ticket,
+    ) {
+        match chain.decide(subject, from) {
+            Outcome::Forward(subject) => self.release(state, chain, *subject, ticket),
+            Outcome::Answer { subject, answer, by } => {
+                self.note_names(state, &subject);
+                if let Some(own) = ticket.own {
+                    self.beat_refused(state, own);
+                }
+                self.answer_of_filter(state, chain, *subject, &answer, by);
+            }
+            Outcome::Delay { subject, wait, next } => {
+                self.note_names(state, &subject);
+                let stage = match next {
+                    Some(next) => Stage::Next(Arc::clone(chain), next),
+                    None => Stage::NothingNew,
+                };
+                self.hold(state, Held::new(*subject, ticket, wait, stage));
+            }
+            Outcome::Drop => debug!(peer = %self.peer, "a filter dropped a one-way command"),
+            Outcome::Close { subject, reason } => {
+                state.answer_error((subject.head(), subject.kind()), response::SYSTEM_ERROR, &reason);
+                self.close(state, reason);
+            }
+        }
+    }
+
+    /// The chain has let the request pass: names are mapped, what was changed is signed again, and it goes on.
+    pub(super) fn release(
+        self: &Arc<Self>,
+        state: &mut State,
+        chain: &Chain,
+        mut subject: Subject,
+        ticket: Ticket,
+    ) {
+        self.note_names(state, &subject);
+        let code = subject.code();
+        let names = subject.names().cloned();
+        let keeps = names.is_some() || keeps_request(chain, code);
+        let asked = keeps.then(|| subject.to_asked());
+        let original = (subject.head().clone(), subject.kind());
+        match self.written(subject, names.as_ref(), &ticket) {
+            Ok((head, frame)) => self.admit(
+                state,
+                Request {
+                    head,
+                    frame,
+                    deadline: ticket.deadline,
+                    asked,
+                    own: ticket.own,
+                },
+            ),
+            Err((code, remark)) => {
+                debug!(peer = %self.peer, code = original.0.code.0, error = remark, "a changed request cannot go on");
+                state.answer_error((&original.0, original.1), code, &remark);
+            }
+        }
+    }
+
+    /// The request as its broker gets it; or the code and remark for the client.
+    pub(super) fn written(
+        &self,
+        subject: Subject,
+        names: Option<&Names>,
+        ticket: &Ticket,
+    ) -> Result<(Head, Frame), (Code, String)> {
+        let ours = |what: String| (response::SYSTEM_ERROR, format!("gimbal: {what}"));
+        let Parts {
+            head,
+            frame,
+            mut is_changed,
+            ..
+        } = subject.into_parts().map_err(ours)?;
+        if !is_changed && names.is_none() {
+            return Ok((head, frame));
+        }
+        let mut command = Command::decode(&frame).map_err(|error| ours(error.to_string()))?;
+        if let Some(names) = names {
+            let mapped = names::request_to_broker(&names.mapping, &self.reserved(), &mut command);
+            is_changed |= mapped.map_err(|error| (response::MESSAGE_ILLEGAL, format!("gimbal: {error}")))?;
+        }
+        if !is_changed {
+            return Ok((head, frame));
+        }
+        let config = self.core.config.load();
+        ticket
+            .seal
+            .renew(config.credentials.as_deref(), &ticket.identity, &mut command)
+            .map_err(|error| ours(error.to_string()))?;
+        let frame = command.encode().map_err(|error| ours(error.to_string()))?;
+        if frame.len() > config.limits.frame {
+            let what = format!(
+                "with what filters changed, the command has {} bytes; at most {} are accepted",
+                frame.len(),
+                config.limits.frame
+            );
+            return Err((response::MESSAGE_ILLEGAL, format!("gimbal: {what}")));
+        }
+        let head = Head::scan(&frame).map_err(|error| ours(error.to_string()))?;
+        Ok((head, frame))
+    }
+
+    /// Answers the client with what a filter says; those before it see the answer.
+    fn answer_of_filter(
+        self: &Arc<Self>,
+        state: &mut State,
+        chain: &Chain,
+        mut subject: Subject,
+        answer: &Answer,
+        by: usize,
+    ) {
+        let command = answer.to_command(subject.head(), subject.kind());
+        if !chain.wants(Phase::Response, subject.code(), false) || by == 0 {
+            return state.answer(&command);
+        }
+        let asked = subject.to_asked();
+        let client = Arc::clone(subject.client());
+        let Ok((head, frame)) = framed(&command) else {
+            return state.answer(&command);
+        };
+        let response = Subject::response(Way::Response, head, frame, asked, client)
+            .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
+        match chain.respond(Box::new(response), by) {
+            Outcome::Close { reason, .. } => {
+                state.answer(&command);
+                self.close(state, reason);
+            }
+            Outcome::Forward(response) => match response.into_parts() {
+                Ok(parts) => state.client.push(parts.frame),
+                Err(_unwritable) => state.answer(&command),
+            },
+            // A response is neither answered, held nor dropped.
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => state.answer(&command),
+        }
+    }
+
+    /// Keeps names as a filter has just mapped them.
+    pub(super) fn note_names(&self, state: &mut State, subject: &Subject) {
+        if subject.names_changed() {
+            state.filters.names = subject.names().cloned();
+        }
+    }
+
+    /// Ends the connection once what is in flight has been answered.
+    pub(super) fn close(&self, state: &mut State, reason: String) {
+        info!(peer = %self.peer, reason, "a filter closes the connection");
+        let now = Instant::now();
+        state.leave_at = Some((now, now + CLOSE_LIMIT));
+        state.due_by(now + CLOSE_LIMIT);
+        state.closed = Some(reason);
+        Self::leave(state);
+        self.wake.notify_one();
+    }
+
+    /// Topics that belong to brokers and clusters, whatever a mapping says.
+    pub(super) fn reserved(&self) -> impl Fn(&str) -> bool {
+        |topic| self.core.directory.is_own_topic(topic)
+    }
+}
+
+/// Whether the request must be remembered for response hooks. Long polls always are: the chain in force when their answer
+/// arrives may be another one.
+fn keeps_request(chain: &Chain, code: Code) -> bool {
+    chain.wants(Phase::Response, code, false)
+        || (!chain.members().is_empty()
+            && matches!(
+                code,
+                rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION
+            ))
+}
+
+/// What stays with a request while filters decide about it.
+fn ticket(config: &Config, (head, frame): (&Head, &Frame), identity: Identity, now: Instant) -> Ticket {
+    let fields = head.fields(frame);
+    let wait = max_wait(head.code, &fields, &config.timeouts.commands);
+    Ticket {
+        deadline: now + wait,
+        deadline_held: now + wait_after_hold(head.code, wait),
+        hold_until: now + max_hold(head.code, &fields, wait),
+        seal: Seal::of(&fields),
+        lane: is_send(head.code).then(|| Lane::of(&fields)),
+        own: (head.code == rq::HEART_BEAT).then(|| (head.clone(), frame.clone())),
+        identity,
+    }
+}
+
+/// A command with the head of its frame.
+pub(super) fn framed(command: &Command) -> Result<(Head, Frame), String> {
+    let frame = command.encode().map_err(|error| error.to_string())?;
+    let head = Head::scan(&frame).map_err(|error| error.to_string())?;
+    Ok((head, frame))
+}
