@@ -10,7 +10,7 @@ export LC_ALL=C
 
 cd "$(dirname "$0")/.."
 root=$(pwd)
-shipped=(rate-limit acl guard)
+shipped=(rate-limit acl rewrite guard redact chaos)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=("${shipped[@]}")
 target=wasm32-unknown-unknown

@@ -30,8 +30,10 @@ impl Session {
         match asked {
             None => state.client.push(frame),
             Some(asked) => {
-                let frame = self.with_names_of_client(asked, frame);
-                self.respond(state, asked, link, frame);
+                match self.with_names_of_client(asked, frame) {
+                    Ok(frame) => self.respond(state, asked, link, frame),
+                    Err(answer) => state.answer(&answer),
+                }
             }
         }
     }
@@ -47,12 +49,20 @@ impl Session {
         }
     }
 
-    /// The answer with names as the client knows them.
-    fn with_names_of_client(&self, asked: &Asked, frame: Frame) -> Frame {
-        let Some(names) = &asked.names else { return frame };
-        let Ok(mut command) = Command::decode(&frame) else {
-            return frame;
+    /// The answer with names as the client knows them; an error in its place when they cannot be mapped, since another
+    /// tenant's names must not get out.
+    fn with_names_of_client(&self, asked: &Asked, frame: Frame) -> Result<Frame, Box<Command>> {
+        let Some(names) = &asked.names else {
+            return Ok(frame);
         };
+        let failed = |opaque, why: String| {
+            warn!(peer = %self.peer, code = asked.code.0, error = why, "names in an answer cannot be mapped");
+            let mut answer = Command::answer(&asked.head, asked.frame.kind(), response::SYSTEM_ERROR);
+            answer.opaque = opaque;
+            Box::new(answer.with_remark(format!("gimbal: names in the answer cannot be mapped: {why}")))
+        };
+        let mut command =
+            Command::decode(&frame).map_err(|error| failed(asked.head.opaque, error.to_string()))?;
         let (topic, group) = (asked.topic(), asked.group());
         let question = names::Asked {
             code: asked.code,
@@ -60,12 +70,11 @@ impl Session {
             group: group.as_deref(),
         };
         match names::response_to_client(&names.mapping, &self.reserved(), &question, &mut command) {
-            Ok(true) => command.encode().unwrap_or(frame),
-            Ok(false) => frame,
-            Err(error) => {
-                warn!(peer = %self.peer, code = asked.code.0, %error, "names in an answer cannot be mapped");
-                frame
-            }
+            Ok(true) => command
+                .encode()
+                .map_err(|error| failed(command.opaque, error.to_string())),
+            Ok(false) => Ok(frame),
+            Err(error) => Err(failed(command.opaque, error.to_string())),
         }
     }
 

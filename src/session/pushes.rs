@@ -34,8 +34,10 @@ impl Session {
     /// A request came in on link `id`: it is for this client, since the link is.
     pub(super) fn broker_asked(&self, state: &mut State, id: u32, head: &Head, frame: Frame) {
         let frame = self.with_our_names(state, id, head, frame);
-        let frame = self.with_client_names(state, frame);
-        let Some((frame, asked)) = self.judge_push(state, id, head, frame) else {
+        let Some((frame, asked)) = self
+            .with_client_names(state, frame)
+            .and_then(|frame| self.judge_push(state, id, head, frame))
+        else {
             return;
         };
         if head.is_oneway() {
@@ -69,20 +71,18 @@ impl Session {
         }
     }
 
-    /// The push with names as the client knows them.
-    fn with_client_names(&self, state: &State, frame: Frame) -> Frame {
+    /// The push with names as the client knows them; none when they cannot be mapped.
+    fn with_client_names(&self, state: &State, frame: Frame) -> Option<Frame> {
         let Some(names) = &state.filters.names else {
-            return frame;
+            return Some(frame);
         };
-        let Ok(mut command) = Command::decode(&frame) else {
-            return frame;
-        };
+        let mut command = Command::decode(&frame).ok()?;
         match names::push_to_client(&names.mapping, &self.reserved(), &mut command) {
-            Ok(true) => command.encode().unwrap_or(frame),
-            Ok(false) => frame,
+            Ok(true) => command.encode().ok(),
+            Ok(false) => Some(frame),
             Err(error) => {
-                warn!(peer = %self.peer, code = command.code.0, %error, "names in a push cannot be mapped");
-                frame
+                warn!(peer = %self.peer, code = command.code.0, %error, "a push whose names cannot be mapped is dropped");
+                None
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::protocol::DecodeError;
+use crate::protocol::body::{BodyError, EditError};
 
 /// Why a name, or a command with names in it, cannot be mapped. The text of those that a client causes is fit for a
 /// remark: it names what the client wrote and never what brokers would have seen.
@@ -33,6 +34,10 @@ pub enum NameError {
     Hidden(String),
     /// The names in a body cannot be found, because it cannot be read.
     Unreadable(DecodeError),
+    /// The messages in a body cannot be read to its end.
+    Messages(BodyError),
+    /// The new names do not fit into a message.
+    Message(EditError),
 }
 
 /// What a name is the name of.
@@ -86,6 +91,11 @@ impl fmt::Display for NameError {
                 "the name '{name}' cannot be used on this connection: another name stands for the same thing"
             ),
             Self::Unreadable(error) => write!(f, "the names in the body cannot be read: {error}"),
+            Self::Messages(error) => write!(f, "the messages in the body cannot be read: {error}"),
+            Self::Message(error) => write!(
+                f,
+                "the names of this connection do not fit into a message: {error}"
+            ),
         }
     }
 }
@@ -94,6 +104,8 @@ impl std::error::Error for NameError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Unreadable(error) => Some(error),
+            Self::Messages(error) => Some(error),
+            Self::Message(error) => Some(error),
             _ => None,
         }
     }
@@ -102,5 +114,17 @@ impl std::error::Error for NameError {
 impl From<DecodeError> for NameError {
     fn from(error: DecodeError) -> Self {
         Self::Unreadable(error)
+    }
+}
+
+impl From<BodyError> for NameError {
+    fn from(error: BodyError) -> Self {
+        Self::Messages(error)
+    }
+}
+
+impl From<EditError> for NameError {
+    fn from(error: EditError) -> Self {
+        Self::Message(error)
     }
 }

@@ -6,6 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::error::NameError;
 use super::mapping::Translator;
+use super::records;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command};
 
@@ -14,12 +15,42 @@ use crate::protocol::{Code, Command};
 pub(super) enum Holds {
     /// A topic.
     Topic,
+    /// Topics, separated by commas.
+    Topics,
     /// A group.
     Group,
     /// A property string.
     Properties,
     /// A recall handle.
     Handle,
+}
+
+impl Holds {
+    /// The value with its names replaced; `None` when nothing changed.
+    pub(super) fn translate(
+        self,
+        value: &str,
+        translator: &Translator<'_>,
+    ) -> Result<Option<String>, NameError> {
+        match self {
+            Self::Topic => translator.topic(value),
+            Self::Topics => list(value, translator),
+            Self::Group => translator.group(value),
+            Self::Properties => records::properties(value, translator),
+            Self::Handle => handle(value, translator),
+        }
+    }
+}
+
+fn list(topics: &str, translator: &Translator<'_>) -> Result<Option<String>, NameError> {
+    let mut is_changed = false;
+    let mut out = Vec::new();
+    for topic in topics.split(',') {
+        let new = translator.topic(topic)?;
+        is_changed |= new.is_some();
+        out.push(new.unwrap_or_else(|| topic.to_owned()));
+    }
+    Ok(is_changed.then(|| out.join(",")))
 }
 
 /// Fields that hold names.
@@ -41,8 +72,8 @@ const CONSUMER: Fields = &[("consumerGroup", Holds::Group), ("topic", Holds::Top
 const TOPIC: Fields = &[("topic", Holds::Topic)];
 
 /// The fields of a client's request.
-pub(super) fn of_request(code: Code) -> Fields {
-    match code {
+pub(super) fn of_request(command: &Command) -> Fields {
+    match command.code {
         rq::SEND_MESSAGE | rq::SEND_REPLY_MESSAGE => SEND_V1,
         rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => SEND_V2,
         rq::PULL_MESSAGE
@@ -71,6 +102,10 @@ pub(super) fn of_request(code: Code) -> Fields {
             ("topic", Holds::Topic),
             ("recallHandle", Holds::Handle),
         ],
+        // The order of a topic's queues is kept under the topic.
+        rq::GET_KV_CONFIG if command.field("namespace") == Some("ORDER_TOPIC_CONFIG") => {
+            &[("key", Holds::Topic)]
+        }
         _ => &[],
     }
 }
@@ -113,7 +148,7 @@ pub(super) fn group(command: &Command) -> Option<&str> {
 }
 
 fn first(command: &Command, wanted: Holds) -> Option<&str> {
-    of_request(command.code)
+    of_request(command)
         .iter()
         .filter(|(_, holds)| *holds == wanted)
         .find_map(|(name, _)| command.field(name))
@@ -134,14 +169,7 @@ pub(super) fn translate(
         let Some((_, holds)) = fields.iter().find(|(name, _)| *name == field.name) else {
             continue;
         };
-        let value = field.value.as_str();
-        let new = match holds {
-            Holds::Topic => translator.topic(value)?,
-            Holds::Group => translator.group(value)?,
-            Holds::Handle => handle(value, translator)?,
-            Holds::Properties => None,
-        };
-        if let Some(new) = new {
+        if let Some(new) = holds.translate(field.value.as_str(), translator)? {
             field.value = new.into();
             changed = true;
         }

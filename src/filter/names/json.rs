@@ -80,6 +80,7 @@ pub(super) fn translate(
     if command.body.is_empty() {
         return Ok(false);
     }
+    // Clients write the topic itself, and which kind of retry topic is meant beside it: this is for those that do not.
     if members == ACKS && contains(&command.body, special::RETRY.as_bytes()) {
         translator.groups = groups(&command.body, members)?;
     }
@@ -112,20 +113,15 @@ fn groups(body: &[u8], members: Members) -> Result<Vec<String>, DecodeError> {
 
 /// Whether fastjson would take `key` for one of these members: it looks neither at case nor at `_` and `-`.
 fn is_one_of(key: &str, members: &[&str]) -> bool {
-    let letters = |name: &str| {
-        let shown: Vec<u8> = name.bytes().filter(|b| !matches!(b, b'_' | b'-')).collect();
-        shown
+    let letters = || {
+        let letters = key.bytes().filter(|b| !matches!(b, b'_' | b'-'));
+        letters.map(|b| b.to_ascii_lowercase())
     };
-    if members.contains(&key) {
-        return true;
-    }
-    // The longest of them has 13 letters; nothing is built for other keys.
-    key.len() <= 32
-        && members
-            .iter()
-            .any(|member| letters(key).eq_ignore_ascii_case(member.as_bytes()))
+    members
+        .iter()
+        .any(|member| letters().eq(member.bytes().map(|b| b.to_ascii_lowercase())))
 }
 
-pub(super) fn contains(body: &[u8], wanted: &[u8]) -> bool {
+fn contains(body: &[u8], wanted: &[u8]) -> bool {
     body.windows(wanted.len()).any(|window| window == wanted)
 }

@@ -36,21 +36,21 @@ impl Side {
         self.prefix.is_empty() && self.to_broker.is_empty()
     }
 
-    fn set_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
+    fn set_prefix(&mut self, what: Named, prefix: &str) -> Result<(), NameError> {
         check_characters(prefix)?;
         // Longer ones would leave no room for any name; the limits are those of whole names.
-        check_length(Named::Topic, prefix, prefix.len(), TOPIC_LIMIT)?;
+        check_length(what, prefix, prefix.len(), TOPIC_LIMIT)?;
         prefix.clone_into(&mut self.prefix);
         Ok(())
     }
 
-    fn map(&mut self, client: &str, broker: &str) -> Result<(), NameError> {
+    fn map(&mut self, what: Named, client: &str, broker: &str) -> Result<(), NameError> {
         for name in [client, broker] {
             if name.is_empty() {
                 return Err(NameError::Empty);
             }
             check_characters(name)?;
-            check_length(Named::Topic, name, name.len(), LONG_LIMIT)?;
+            check_length(what, name, name.len(), LONG_LIMIT)?;
         }
         if self.to_client.get(broker).is_some_and(|other| other != client) {
             return Err(NameError::Taken(broker.to_owned()));
@@ -98,15 +98,22 @@ impl Side {
     }
 }
 
+impl Side {
+    /// Whether a name of brokers is one that the client can say. Without a prefix there are no others.
+    fn owns(&self, name: &str) -> bool {
+        self.prefix.is_empty() || self.to_client.contains_key(name) || self.at_client(name).is_some()
+    }
+}
+
 impl Mapping {
     /// Puts `prefix` before every topic that the table does not have; empty for none.
     pub fn set_topic_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
-        self.topics.set_prefix(prefix)
+        self.topics.set_prefix(Named::Topic, prefix)
     }
 
     /// Puts `prefix` before every group that the table does not have; empty for none.
     pub fn set_group_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
-        self.groups.set_prefix(prefix)
+        self.groups.set_prefix(Named::Group, prefix)
     }
 
     /// Calls the topic `client` of the client `broker` at brokers. Two topics of the client cannot be one at brokers.
@@ -117,7 +124,7 @@ impl Mapping {
             }
         }
         check_length(Named::Topic, client, broker.chars().count(), TOPIC_LIMIT)?;
-        self.topics.map(client, broker)
+        self.topics.map(Named::Topic, client, broker)
     }
 
     /// Calls the group `client` of the client `broker` at brokers.
@@ -128,7 +135,7 @@ impl Mapping {
             }
         }
         check_length(Named::Group, client, group_length(broker), LONG_LIMIT)?;
-        self.groups.map(client, broker)
+        self.groups.map(Named::Group, client, broker)
     }
 
     /// Whether every name stays as it is.
@@ -299,6 +306,18 @@ impl<'a> Translator<'a> {
                 .at_client(group)
                 .filter(|client| !fixed(client))
                 .map(str::to_owned)),
+        }
+    }
+
+    /// Whether a topic of brokers is the client's, or everybody's.
+    pub(super) fn is_own_topic(&self, topic: &str) -> bool {
+        let topics = &self.mapping.topics;
+        let groups = &self.mapping.groups;
+        let owns = |name: &str| special::is_system_topic(name) || (self.reserved)(name) || topics.owns(name);
+        match Topic::parse(topic, &self.groups) {
+            Topic::Plain(name) | Topic::Light(name) => owns(name),
+            Topic::OfGroup(_, group) => special::is_system_group(group) || groups.owns(group),
+            Topic::PopRetry(group, _, name) => groups.owns(group) && owns(name),
         }
     }
 
