@@ -26,6 +26,7 @@ mod settling;
 mod sidecar;
 mod slot;
 mod status;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use super::{Budget, Chain, Loader};
 pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
+pub use trial::{Found, Trial, Tried, try_all};
 
 /// Which folder, and how it is looked after.
 #[derive(Debug, Clone)]
