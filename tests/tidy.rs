@@ -152,7 +152,11 @@ fn rust_files() -> Vec<(String, String)> {
     files()
         .into_iter()
         .filter(|file| Path::new(file).extension().is_some_and(|ending| ending == "rs"))
-        .filter(|file| ["src/", "tests/", "filters/"].iter().any(|room| file.starts_with(room)))
+        .filter(|file| {
+            ["src/", "tests/", "filters/"]
+                .iter()
+                .any(|room| file.starts_with(room))
+        })
         .map(|file| (file.clone(), fs::read_to_string(root().join(&file)).unwrap()))
         .collect()
 }
