@@ -13,6 +13,7 @@ mod deadlines;
 mod dev;
 mod drain;
 mod examples;
+mod filters;
 mod folder;
 mod frames;
 mod heartbeat;
