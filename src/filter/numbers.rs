@@ -16,7 +16,8 @@ const OTHER: &str = "other";
 
 /// Upper bounds of the parts of a histogram.
 pub const BOUNDS: [f64; 19] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 1e3, 1e4, 1e6,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 1e3,
+    1e4, 1e6,
 ];
 
 /// Names and values of labels, in the order of their names.
@@ -106,7 +107,11 @@ impl Numbers {
         if number.kind != change.kind() {
             let is_first = !std::mem::replace(&mut number.has_complained, true);
             return is_first.then(|| {
-                format!("`{name}` is a {}; it is not used as a {} too", number.kind, change.kind())
+                format!(
+                    "`{name}` is a {}; it is not used as a {} too",
+                    number.kind,
+                    change.kind()
+                )
             });
         }
         let labels = number.place(tidy(labels));
@@ -173,10 +178,7 @@ fn count_other(numbers: &mut BTreeMap<String, Number>) -> bool {
         .or_insert_with(|| Number::new(Change::Count(0).kind()));
     let is_first = !std::mem::replace(&mut number.has_complained, true);
     if number.kind == Change::Count(0).kind() {
-        let counter = number
-            .series
-            .entry(Labels::new())
-            .or_insert(Value::Counter(0));
+        let counter = number.series.entry(Labels::new()).or_insert(Value::Counter(0));
         counter.apply(Change::Count(1));
     }
     is_first
@@ -231,7 +233,10 @@ mod tests {
         let numbers = Numbers::default();
         numbers.change("n", Labels::new(), Change::Count(1));
         let said = numbers.change("n", Labels::new(), Change::Gauge(1.0));
-        assert_eq!(said.as_deref(), Some("`n` is a counter; it is not used as a gauge too"));
+        assert_eq!(
+            said.as_deref(),
+            Some("`n` is a counter; it is not used as a gauge too")
+        );
         assert_eq!(numbers.change("n", Labels::new(), Change::Gauge(1.0)), None);
         assert_eq!(numbers.snapshot()[0].2, Value::Counter(1));
     }

@@ -12,7 +12,9 @@ type Labels = Vec<(String, String)>;
 impl Ctx {
     fn change(&self, name: &str, labels: Labels, change: Change) {
         if let Some(complaint) = self.shared.state.numbers.change(name, labels, change) {
-            self.shared.voice.write(&self.shared.name, Level::Warn, &complaint);
+            self.shared
+                .voice
+                .write(&self.shared.name, Level::Warn, &complaint);
         }
     }
 }
