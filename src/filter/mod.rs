@@ -37,7 +37,7 @@ pub use failure::{Failure, Policy, quiet_code};
 pub use interest::{Interest, Patterns, Phase, Scope};
 pub use limits::{Limits, Rate};
 pub use load::{About, Budget, LoadError, Loaded, Loader, Source};
-pub use numbers::Numbers;
+pub use numbers::{BOUNDS, Change, Labels, Numbers, Value};
 pub use state::State;
 pub use status::{Counters, Decision};
 pub use store::{Store, StoreError, Terms};
