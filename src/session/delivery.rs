@@ -29,12 +29,10 @@ impl Session {
     ) {
         match asked {
             None => state.client.push(frame),
-            Some(asked) => {
-                match self.with_names_of_client(asked, frame) {
-                    Ok(frame) => self.respond(state, asked, link, frame),
-                    Err(answer) => state.answer(&answer),
-                }
-            }
+            Some(asked) => match self.with_names_of_client(asked, frame) {
+                Ok(frame) => self.respond(state, asked, link, frame),
+                Err(answer) => state.answer(&answer),
+            },
         }
     }
 
