@@ -26,7 +26,7 @@ macro_rules! shipped {
 }
 
 /// All of them, by name.
-pub(super) const SHIPPED: &[Shipped] = shipped!["acl", "guard", "rate-limit"];
+pub(super) const SHIPPED: &[Shipped] = shipped!["acl", "chaos", "guard", "rate-limit", "redact", "rewrite"];
 
 impl Shipped {
     /// The one of this name.
