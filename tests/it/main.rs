@@ -10,6 +10,7 @@
 mod artefacts;
 mod backpressure;
 mod cli;
+mod cli_filters;
 mod deadlines;
 mod dev;
 mod drain;
