@@ -24,6 +24,7 @@ mod opening;
 mod ports;
 mod pushes;
 mod query;
+mod reload;
 mod routes;
 mod routing;
 mod support;
