@@ -65,12 +65,7 @@ async fn send(mut client: Client, stop: Arc<AtomicBool>, stored: Arc<AtomicU64>)
     ];
     while !stop.load(Ordering::Relaxed) {
         let answer = client.call(request::SEND_MESSAGE_V2, &fields).await;
-        assert_eq!(
-            answer.head.code,
-            response::SUCCESS,
-            "{:?}",
-            answer.command().remark
-        );
+        assert_eq!(answer.head.code, response::SUCCESS, "{:?}", answer.command.remark);
         stored.fetch_add(1, Ordering::Relaxed);
     }
 }
