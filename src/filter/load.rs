@@ -11,7 +11,7 @@ use super::{Filter, Policy, State};
 /// What one filter may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Wall-clock time of one call.
+    /// Processor time of one call, which is stopped when it has used between once and twice as much.
     pub time: Duration,
     /// Linear memory and tables of one instance, bytes.
     pub memory: usize,

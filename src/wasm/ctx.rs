@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
+use super::allowance::Allowance;
 use super::words::{Voice, Words};
 use crate::filter::{State, Subject};
 use crate::protocol::FRAME_LIMIT;
@@ -33,6 +34,8 @@ pub(super) struct Ctx {
     pub(super) subject: Option<Box<Subject>>,
     pub(super) meter: Meter,
     pub(super) words: Words,
+    /// The time of this call.
+    pub(super) allowance: Allowance,
     /// Bytes handed over in this call.
     handed_over: usize,
     /// A message that could not be read, and the guest was not told.
@@ -50,6 +53,7 @@ impl Ctx {
                 refused: false,
             },
             words: Words::default(),
+            allowance: Allowance::default(),
             handed_over: 0,
             unreadable: None,
         }

@@ -75,8 +75,8 @@ impl Plan {
         let mut store = Store::new(engine, Ctx::new(Arc::clone(&self.shared), memory));
         store.limiter(|ctx| &mut ctx.meter);
         store.set_hostcall_fuel(CARRIED);
-        store.set_epoch_deadline(self.ticker.ticks(time));
-        self.ticker.begin();
+        store.epoch_deadline_callback(|mut ctx| Ok(ctx.data_mut().allowance.is_over()));
+        allow(&mut store, time, &self.ticker);
         let why =
             |error: &wasmtime::Error, store: &Store<Ctx>| failing::failure(error, store.data(), time, memory);
         let made = self.pre.instantiate(&mut store);
@@ -98,8 +98,7 @@ impl Plan {
         };
         let store = &mut instance.store;
         store.data_mut().begin(None);
-        store.set_epoch_deadline(self.ticker.ticks(time));
-        self.ticker.begin();
+        allow(store, time, &self.ticker);
         match lifecycle.call_init(&mut *store, &self.config) {
             Ok(Ok(interests)) => Ok((instance, interests)),
             Ok(Err(text)) => Err(Stillborn::Refused(text)),
@@ -127,6 +126,14 @@ impl Plan {
         };
         Ok((lifecycle, hooked))
     }
+}
+
+/// Gives the next call this much time.
+fn allow(store: &mut Store<Ctx>, time: Duration, ticker: &Ticker) {
+    let ticks = ticker.ticks(time);
+    store.data_mut().allowance.begin(time, ticks);
+    store.set_epoch_deadline(ticks);
+    ticker.begin();
 }
 
 /// The functions of an instance.
@@ -158,6 +165,10 @@ impl Instance {
     ) -> (Box<Subject>, Result<Verdict, Failure>, Health) {
         let (request, own) = (subject.request_code().0, subject.code().0);
         self.store.data_mut().begin(Some(subject));
+        self.store
+            .data_mut()
+            .allowance
+            .begin(plan.budget.time, self.ticks);
         self.store.set_epoch_deadline(self.ticks);
         plan.ticker.begin();
         let answered = self.run(hook, request, own);

@@ -16,6 +16,7 @@
 //! 3. A guest reaches the command under decision and what it was granted; nothing of the system, nothing of other filters.
 //! 4. Everything that a guest may hand over or pile up is bounded.
 
+mod allowance;
 mod bindings;
 mod breaker;
 mod cache;

@@ -64,7 +64,8 @@ async fn send(mut client: Client, stop: Arc<AtomicBool>, stored: Arc<AtomicU64>)
         ("n", "broker-a"),
     ];
     while !stop.load(Ordering::Relaxed) {
-        let answer = client.call(request::SEND_MESSAGE_V2, &fields).await;
+        let opaque = client.ask_with(request::SEND_MESSAGE_V2, &fields, "hello").await;
+        let answer = client.answer(opaque).await;
         assert_eq!(answer.head.code, response::SUCCESS, "{:?}", answer.command.remark);
         stored.fetch_add(1, Ordering::Relaxed);
     }
