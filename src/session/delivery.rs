@@ -77,7 +77,7 @@ impl Session {
     }
 
     fn respond(&self, state: &mut State, asked: &Arc<Asked>, link: Option<u32>, frame: Frame) {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         if !chain.wants(Phase::Response, asked.code, false) {
             return state.client.push(frame);
         }

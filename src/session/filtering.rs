@@ -61,7 +61,7 @@ impl Session {
         now: Instant,
     ) {
         self.meet(state);
-        let chain = self.core.filters.chain.load_full();
+        let chain = self.core.filters.chains().load_full();
         if passes_untouched(state, &chain, head.code, config) {
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {
@@ -279,7 +279,7 @@ impl Session {
         }
         let names = subject.names().cloned();
         // A request may be held so long that the filter has gone since.
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let is_there = |id| chain.members().iter().any(|member| member.id == id);
         if names.as_ref().is_none_or(|names| is_there(names.owner)) {
             state.filters.names = names;

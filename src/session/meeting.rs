@@ -20,7 +20,7 @@ impl Session {
     /// When another chain is in force than before, its members meet the connection, and what they say of the client's
     /// heartbeat is told to the brokers. Before anything else is judged by it.
     pub(super) fn meet(self: &Arc<Self>, state: &mut State) {
-        let chain = self.core.filters.chain.load_full();
+        let chain = self.core.filters.chains().load_full();
         if chain.generation() == state.filters.generation {
             return;
         }
@@ -57,7 +57,7 @@ impl Session {
         if met.is_empty() {
             return;
         }
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let subject = Subject::connection(client).with_names(names);
         chain.disconnect(Box::new(subject), &met);
     }
@@ -71,7 +71,7 @@ impl Session {
 
     /// What the chain in force says of the heartbeat.
     fn beat_now(&self, state: &mut State, (head, frame): (Head, Frame)) -> Opinion {
-        let chain = self.core.filters.chain.load_full();
+        let chain = self.core.filters.chains().load_full();
         let config = self.core.config.load_full();
         let ticket = ticket(&config, (&head, &frame), Instant::now());
         let subject = self.subject(state, (head, frame), &ticket);

@@ -95,7 +95,7 @@ impl Session {
         head: &Head,
         frame: Frame,
     ) -> Option<(Frame, Option<Arc<Asked>>)> {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let keeps = !head.is_oneway()
             && (state.filters.names.is_some() || chain.wants(Phase::Response, head.code, true));
         if !keeps && !chain.wants(Phase::Request, head.code, true) {
@@ -181,7 +181,7 @@ impl Session {
         (head, frame): (Head, Frame),
         below: usize,
     ) -> Option<(Head, Frame)> {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let client = Arc::clone(&state.filters.client);
         let question = (head.clone(), frame.kind());
         let subject = Subject::response(Way::PushResponse, head, frame, Arc::clone(asked), client)

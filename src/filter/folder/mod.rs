@@ -26,6 +26,7 @@ mod settling;
 mod sidecar;
 mod slot;
 mod status;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,14 +34,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 use self::events::Events;
 use self::keeper::{Keeper, Looked};
 use self::status::Report;
 use super::{Budget, Chain, Loader};
 
+pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
+pub use trial::{Found, Trial, Tried, try_all};
+
+/// Time between two looks, however many events there are.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which folder, and how it is looked after.
 #[derive(Debug, Clone)]
@@ -162,9 +169,10 @@ impl Folder {
     /// Dropping it between two looks leaves the last chain in force; so does dropping it within one.
     pub async fn run(mut self) {
         loop {
+            let looked = Instant::now();
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.again) => {}
+                () = sleep_until(looked + self.again) => {}
                 changed = self.settings.changed() => {
                     if changed.is_ok() {
                         let settings = self.settings.borrow_and_update().clone();
@@ -172,6 +180,7 @@ impl Folder {
                     }
                 }
             }
+            sleep_until(looked + PAUSE).await;
             let (keeper, looked) = blocking(self.keeper, Keeper::again).await;
             self.keeper = keeper;
             self.again = looked.again;
@@ -260,22 +269,29 @@ impl InForce {
         });
     }
 
+    /// Puts another chain in force; for a proxy without a folder, and for tests.
+    pub fn put(&self, chain: Chain) {
+        let generation = chain.generation();
+        self.shared.chain.store(Arc::new(chain));
+        self.shared.generation.send_replace(generation);
+    }
+
     /// Looks at the folder now, as on a signal.
     pub fn look(&self) {
         self.shared.wake.notify_one();
     }
 
     fn publish(&self, looked: Looked) {
-        let made = looked.chain.map(|chain| {
-            let generation = chain.generation();
+        let made = looked.chain;
+        let generation = made.as_ref().map(Chain::generation);
+        if let Some(chain) = made {
             self.shared.chain.store(Arc::new(chain));
-            generation
-        });
+        }
         self.shared.known.store(Arc::new(Known {
             reports: looked.reports,
             unready: looked.unready,
         }));
-        if let Some(generation) = made {
+        if let Some(generation) = generation {
             self.shared.generation.send_replace(generation);
         }
         let generation = *self.shared.generation.borrow();

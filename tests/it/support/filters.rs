@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use bytes::BytesMut;
+use gimbal::filter::folder::InForce;
 use gimbal::filter::{
     Chain, Counters, Failure, Filter, Hook, Hooks, Interest, Member, Mode, Patterns, Policy, Scope, Subject,
     Verdict,
 };
 use gimbal::protocol::{Code, Command, FRAME_LIMIT, Frame};
 use gimbal::proxy::Proxy;
-use gimbal::session::InForce;
-use tokio::sync::watch;
 
 use super::client::{Client, Speaks};
 use super::nameserver::NameServer;
@@ -174,8 +172,6 @@ pub(crate) struct Stage {
     pub(crate) b: Broker,
     pub(crate) ns: NameServer,
     pub(crate) running: Running,
-    chain: Arc<ArcSwap<Chain>>,
-    changed: watch::Sender<u64>,
 }
 
 impl Stage {
@@ -187,12 +183,7 @@ impl Stage {
     pub(crate) async fn set(members: Vec<Member>, change: impl FnOnce(Gimbal) -> Gimbal) -> Self {
         let (a, b) = (Broker::start("a"), Broker::start("b"));
         let ns = NameServer::knowing(&[&a, &b]).await;
-        let (changed, seen) = watch::channel(1);
-        let chain = Arc::new(ArcSwap::from_pointee(Chain::new(1, members)));
-        let in_force = InForce {
-            chain: Arc::clone(&chain),
-            changed: seen,
-        };
+        let in_force = InForce::fixed(Chain::new(1, members));
         let proxy = Proxy::start_with(change(Gimbal::before(&[&ns])).config, in_force).unwrap();
         let address = proxy.addresses()[0].1;
         Self {
@@ -200,16 +191,13 @@ impl Stage {
             b,
             ns,
             running: Running { proxy, address },
-            chain,
-            changed,
         }
     }
 
     /// Puts another chain in force.
     pub(crate) fn swap(&self, members: Vec<Member>) {
-        let generation = self.chain.load().generation() + 1;
-        self.chain.store(Arc::new(Chain::new(generation, members)));
-        self.changed.send_replace(generation);
+        let in_force = self.running.proxy.filters();
+        in_force.put(Chain::new(in_force.chain().generation() + 1, members));
     }
 
     /// A Java client that names brokers.
