@@ -21,7 +21,7 @@ const ACK_LIMIT: Duration = Duration::from_secs(3);
 impl Session {
     /// Hands an answer to the client, whose opaque it carries already; `link` is where it came from.
     pub(super) fn deliver(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         asked: Option<&Arc<Asked>>,
         link: Option<u32>,
@@ -37,7 +37,12 @@ impl Session {
     }
 
     /// The same of an answer that is decoded.
-    pub(super) fn deliver_command(&self, state: &mut State, asked: Option<&Arc<Asked>>, answer: &Command) {
+    pub(super) fn deliver_command(
+        self: &Arc<Self>,
+        state: &mut State,
+        asked: Option<&Arc<Asked>>,
+        answer: &Command,
+    ) {
         if asked.is_none() {
             return state.answer(answer);
         }
@@ -76,8 +81,8 @@ impl Session {
         }
     }
 
-    fn respond(&self, state: &mut State, asked: &Arc<Asked>, link: Option<u32>, frame: Frame) {
-        let chain = self.core.filters.chains().load();
+    fn respond(self: &Arc<Self>, state: &mut State, asked: &Arc<Asked>, link: Option<u32>, frame: Frame) {
+        let chain = self.meet(state);
         if !chain.wants(Phase::Response, asked.code, false) {
             return state.client.push(frame);
         }

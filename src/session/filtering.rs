@@ -60,8 +60,7 @@ impl Session {
         (head, frame): (Head, Frame),
         now: Instant,
     ) {
-        self.meet(state);
-        let chain = self.core.filters.chains().load_full();
+        let chain = self.meet(state);
         if passes_untouched(state, &chain, head.code, config) {
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {

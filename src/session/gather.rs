@@ -83,14 +83,14 @@ impl Session {
     }
 
     /// Answers the client when every part is in.
-    pub(super) fn finish_if_complete(&self, state: &mut State, id: u64) {
+    pub(super) fn finish_if_complete(self: &Arc<Self>, state: &mut State, id: u64) {
         if state.gathers.get(&id).is_some_and(|gather| gather.waiting == 0) {
             self.finish(state, id);
         }
     }
 
     /// Answers the client with what there is.
-    pub(super) fn finish(&self, state: &mut State, id: u64) {
+    pub(super) fn finish(self: &Arc<Self>, state: &mut State, id: u64) {
         let Some(gather) = state.gathers.remove(&id) else {
             return;
         };
@@ -105,7 +105,7 @@ impl Session {
     }
 
     /// Answers everybody who asked.
-    pub(super) fn answer_gather(&self, state: &mut State, gather: Gather, mut answer: Command) {
+    pub(super) fn answer_gather(self: &Arc<Self>, state: &mut State, gather: Gather, mut answer: Command) {
         let Gather {
             head,
             kind,

@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// Answers a heartbeat that repeats the one before; whether it did.
-    fn same_beat(&self, state: &mut State, request: &Request) -> bool {
+    fn same_beat(self: &Arc<Self>, state: &mut State, request: &Request) -> bool {
         let now = Instant::now();
         let Some(beat) = &mut state.beat else { return false };
         let is_same = beat
@@ -189,7 +189,7 @@ impl Session {
     }
 
     /// The client has nothing to do with any broker yet: it is told that all is well, by a version brokers have.
-    fn beat_nowhere(&self, state: &mut State, gather: u64) {
+    fn beat_nowhere(self: &Arc<Self>, state: &mut State, gather: u64) {
         let Some(gather) = state.gathers.remove(&gather) else {
             return;
         };

@@ -247,7 +247,7 @@ impl Session {
                 state.answer_error((subject.head(), subject.kind()), response::FLOW_CONTROL, remark);
             }
             Stage::Behind => {
-                let chain = self.core.filters.chains().load_full();
+                let chain = self.meet(state);
                 self.ask(state, &chain, 0, (Box::new(subject), ticket));
             }
             Stage::Next(chain, next) => self.ask(state, &chain, next, (Box::new(subject), ticket)),

@@ -10,7 +10,7 @@ use super::filtering::{framed, ticket};
 use super::heartbeat::Beat;
 use super::link_task::{GREETING_LIMIT, own};
 use super::{Session, State};
-use crate::filter::{Outcome, Subject};
+use crate::filter::{Chain, Outcome, Subject};
 use crate::protocol::body::Heartbeat;
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head};
@@ -18,11 +18,12 @@ use crate::upstream::{Phase, Reply};
 
 impl Session {
     /// When another chain is in force than before, its members meet the connection, and what they say of the client's
-    /// heartbeat is told to the brokers. Before anything else is judged by it.
-    pub(super) fn meet(self: &Arc<Self>, state: &mut State) {
+    /// heartbeat is told to the brokers. Whatever is judged by a chain gets it from here: nothing is shown to a filter
+    /// before the connection is.
+    pub(super) fn meet(self: &Arc<Self>, state: &mut State) -> Arc<Chain> {
         let chain = self.core.filters.chains().load_full();
         if chain.generation() == state.filters.generation {
-            return;
+            return chain;
         }
         state.filters.generation = chain.generation();
         let is_there = |id: u64| chain.members().iter().any(|member| member.id == id);
@@ -40,10 +41,11 @@ impl Session {
             Subject::connection(Arc::clone(&state.filters.client)).with_names(state.filters.names.clone());
         let (mut subject, welcome) = chain.connect(Box::new(subject), &mut state.filters.met);
         self.note_names(state, &mut subject);
-        if let Err(reason) = welcome {
-            return self.close(state, reason);
+        match welcome {
+            Ok(()) => self.judge_beat_again(state, &chain),
+            Err(reason) => self.close(state, reason),
         }
-        self.judge_beat_again(state);
+        chain
     }
 
     /// The connection is over: those who saw it begin see it end.
@@ -69,9 +71,8 @@ impl Session {
         self.settle(&mut state);
     }
 
-    /// What the chain in force says of the heartbeat.
-    fn beat_now(&self, state: &mut State, (head, frame): (Head, Frame)) -> Opinion {
-        let chain = self.core.filters.chains().load_full();
+    /// What a chain says of the heartbeat.
+    fn beat_now(&self, state: &mut State, chain: &Chain, (head, frame): (Head, Frame)) -> Opinion {
         let config = self.core.config.load_full();
         let ticket = ticket(&config, (&head, &frame), Instant::now());
         let subject = self.subject(state, (head, frame), &ticket);
@@ -95,14 +96,14 @@ impl Session {
         }
     }
 
-    /// Judges the client's heartbeat by the chain in force.
-    fn judge_beat_again(self: &Arc<Self>, state: &mut State) {
+    /// Judges the client's heartbeat by this chain.
+    fn judge_beat_again(self: &Arc<Self>, state: &mut State, chain: &Chain) {
         let now = Instant::now();
         let current = state.beat.as_ref().filter(|beat| beat.is_current(now));
         let Some(beat_own) = current.map(|beat| beat.own.clone()) else {
             return;
         };
-        match self.beat_now(state, beat_own) {
+        match self.beat_now(state, chain, beat_own) {
             Opinion::Passes(passed) => self.tell_brokers(state, Some(passed)),
             Opinion::Refused => self.tell_brokers(state, None),
             // A filter that fails does not cost the client its queues: what brokers were told holds.

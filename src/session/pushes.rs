@@ -32,7 +32,8 @@ pub(super) struct Push {
 
 impl Session {
     /// A request came in on link `id`: it is for this client, since the link is.
-    pub(super) fn broker_asked(&self, state: &mut State, id: u32, head: &Head, frame: Frame) {
+    pub(super) fn broker_asked(self: &Arc<Self>, state: &mut State, id: u32, head: &Head, frame: Frame) {
+        self.meet(state);
         let frame = self.with_our_names(state, id, head, frame);
         let Some((frame, asked)) = self
             .with_client_names(state, frame)
@@ -89,13 +90,13 @@ impl Session {
 
     /// Asks the chain about a push: what goes to the client, and what must be remembered; `None` when it goes no further.
     fn judge_push(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         id: u32,
         head: &Head,
         frame: Frame,
     ) -> Option<(Frame, Option<Arc<Asked>>)> {
-        let chain = self.core.filters.chains().load();
+        let chain = self.meet(state);
         let keeps = !head.is_oneway()
             && (state.filters.names.is_some() || chain.wants(Phase::Response, head.code, true));
         if !keeps && !chain.wants(Phase::Request, head.code, true) {
@@ -141,7 +142,7 @@ impl Session {
 
     /// Answers a push in the client's place; filters below number `below` see the answer.
     fn answer_push(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         id: u32,
         (asked, answer): (&Arc<Asked>, &Command),
@@ -157,7 +158,7 @@ impl Session {
     }
 
     /// The client answered a push; answers to nothing are dropped, as the brokers do.
-    pub(super) fn client_answered(&self, state: &mut State, head: &Head, frame: Frame) {
+    pub(super) fn client_answered(self: &Arc<Self>, state: &mut State, head: &Head, frame: Frame) {
         let Some(push) = state.pushes.remove(&head.opaque) else {
             return;
         };
@@ -175,13 +176,13 @@ impl Session {
 
     /// Asks the members below number `below` about the client's answer to a push, and maps its names.
     fn judge_push_answer(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         asked: &Arc<Asked>,
         (head, frame): (Head, Frame),
         below: usize,
     ) -> Option<(Head, Frame)> {
-        let chain = self.core.filters.chains().load();
+        let chain = self.meet(state);
         let client = Arc::clone(&state.filters.client);
         let question = (head.clone(), frame.kind());
         let subject = Subject::response(Way::PushResponse, head, frame, Arc::clone(asked), client)

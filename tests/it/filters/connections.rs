@@ -163,3 +163,31 @@ async fn there_is_no_command_when_a_connection_comes() {
     let stage = Stage::with(looking.alone()).await;
     stage.client().await.sync().await;
 }
+
+#[tokio::test]
+async fn nothing_is_shown_to_a_filter_before_the_connection_is() {
+    let stage = Stage::with(Vec::new()).await;
+    let (mut client, mut link) = stage.linked().await;
+    for _ in 0..20 {
+        let met = Arc::new(AtomicUsize::new(0));
+        let (came, answered) = (Arc::clone(&met), Arc::clone(&met));
+        let ordered = Script::of(&[])
+            .on_connect(move |_| {
+                came.store(1, Ordering::SeqCst);
+                Ok(Verdict::Forward)
+            })
+            .on_response(move |subject| {
+                let met = answered.load(Ordering::SeqCst).to_string();
+                subject.set_field("met", &met);
+                Ok(Verdict::Forward)
+            });
+        let opaque = client
+            .ask(rq::PULL_MESSAGE, &[("bname", "a"), ("topic", "T")])
+            .await;
+        let asked = link.expect(rq::PULL_MESSAGE).await;
+        stage.swap(ordered.alone());
+        link.answer(&asked, gimbal::protocol::response::PULL_NOT_FOUND)
+            .await;
+        assert_eq!(client.answer(opaque).await.field("met"), Some("1"));
+    }
+}
