@@ -65,11 +65,16 @@ impl Facts {
     }
 }
 
+/// Where brokers keep half messages (`TopicValidator.RMQ_SYS_TRANS_HALF_TOPIC`).
+const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+
 /// The topic of a request as its ext fields say.
 pub(super) fn topic_field<'a>(code: Code, fields: &Fields<'a>) -> Option<Cow<'a, str>> {
     match code {
         rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => fields.find("b"),
         rq::CONSUMER_SEND_MSG_BACK => fields.find("originTopic"),
+        // In answers to checks, clients repeat the topic of the check, which is where half messages lie.
+        rq::END_TRANSACTION => fields.find("topic").filter(|topic| topic != HALF_TOPIC),
         _ => fields.find("topic"),
     }
 }
@@ -307,6 +312,12 @@ mod tests {
         assert_eq!(
             facts(rq::END_TRANSACTION, &[("producerGroup", "p")], ""),
             one(Action::Publish, "", "p")
+        );
+        let checked = [("producerGroup", "p"), ("topic", HALF_TOPIC)];
+        assert_eq!(
+            facts(rq::END_TRANSACTION, &checked, ""),
+            one(Action::Publish, "", "p"),
+            "an answer to a check names the half topic"
         );
     }
 }

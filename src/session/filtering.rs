@@ -75,7 +75,10 @@ impl Session {
         }
         let ticket = ticket(config, (&head, &frame), now);
         let credentials = config.credentials.as_deref();
-        if let Some(refusal) = credentials.and_then(|keys| keys.refusal(&ticket.identity)) {
+        let refusal = credentials.and_then(|keys| keys.refusal(&ticket.identity));
+        // A client that is refused its routes reports a missing topic, and somebody looks for that. It gets them, as
+        // nobody in particular, and reads why it is refused from the first command for a broker.
+        if let Some(refusal) = refusal.filter(|_| head.code != rq::GET_ROUTEINFO_BY_TOPIC) {
             debug!(peer = %self.peer, code = head.code.0, error = %refusal, "refused");
             let remark = format!("gimbal: {refusal}");
             return state.answer_error((&head, frame.kind()), Refusal::CODE, &remark);
