@@ -40,11 +40,11 @@ pub(super) struct Settings {
     #[arg(long, value_name = "WHAT[,WHAT...]", help_heading = CLUSTER, verbatim_doc_comment)]
     allow: Option<String>,
 
-    /// Folder of filters
+    /// Folder of filters; "" runs none
     ///
-    /// This version runs no filters yet: it refuses to start with a folder that holds any.
-    /// Default: none
-    /// Example: --filters ./filters.d
+    /// What is saved there is in force a moment later; what cannot be used changes nothing.
+    /// Default: filters.d, if it is there
+    /// Example: --filters /etc/gimbal/filters.d
     #[arg(long, value_name = "DIR", help_heading = PROCESS, verbatim_doc_comment)]
     filters: Option<String>,
 
@@ -95,7 +95,7 @@ pub(super) struct Settings {
     #[arg(long, value_name = "N", help_heading = PROCESS, verbatim_doc_comment)]
     workers: Option<u16>,
 
-    /// Folder that remembers which port belongs to which broker; "" remembers nothing
+    /// Folder that remembers which port belongs to which broker, and accepted filters; "" remembers nothing
     ///
     /// Default: gimbal-state
     /// Example: --state-dir /var/lib/gimbal

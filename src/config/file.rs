@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use super::sidecar::BudgetSection;
 use super::value::{Period, Size, Words};
-use super::{Addressing, Drain, Limits, Timeouts};
+use super::{Addressing, Drain, Filters, Limits, Timeouts};
 
 /// Everything a config file may say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -29,11 +30,12 @@ pub struct File {
     pub allow: Words,
     /// Threads that serve connections. Default: one per core. Changing it needs a restart.
     pub workers: Option<usize>,
-    /// Folder that remembers which port belongs to which broker across restarts; "" keeps that in memory only.
-    /// Default: "gimbal-state". Changing it needs a restart.
+    /// Folder that remembers across restarts which port belongs to which broker, and which filters were accepted; ""
+    /// keeps that in memory only. Default: "gimbal-state". Changing it needs a restart.
     pub state_dir: Option<String>,
-    /// Folder of filters. This version runs none yet, so it refuses a folder with filters in it rather than go on
-    /// without them. Default: none.
+    /// Folder of filters: `20-name.wasm`, and `20-name.toml` beside it for its settings. What is saved there is in force
+    /// a moment later; what cannot be used changes nothing. "" runs none. Default: "filters.d", if it is there at the
+    /// start. Changing it needs a restart.
     pub filters: Option<String>,
     /// TOML file with the keys of clients that sign what they send, and with Gimbal's own key. Their signatures are
     /// then checked, and what filters change is signed again. Saving it applies it. Default: none.
@@ -48,6 +50,8 @@ pub struct File {
     pub timeouts: TimeoutsSection,
     /// How Gimbal leaves when it is told to stop.
     pub drain: DrainSection,
+    /// What holds for all filters.
+    pub filter: FilterSection,
 }
 
 /// What is logged, and how. Logs go to standard error.
@@ -146,6 +150,33 @@ pub struct DrainSection {
     pub deadline: Period,
     /// Tells newer Java clients to reconnect at once. Only where another instance already takes this address.
     pub go_away: bool,
+}
+
+/// What holds for all filters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterSection {
+    /// Filters that must not be missing, by name: `acl` is that of `20-acl.wasm`. When such a file vanishes its last
+    /// version goes on; one that was never there refuses every command.
+    pub required: Words,
+    /// Largest message body that is decompressed for a filter; one that has to look into a larger one fails.
+    pub body_limit: Size,
+    /// Folder for compiled filters, which start faster from it; "" compiles them at every start. Default: "compiled" in
+    /// `state_dir`. Changing it needs a restart.
+    pub compiled: Option<String>,
+    /// What each filter may use where the settings beside it do not say otherwise.
+    pub budget: BudgetSection,
+}
+
+impl Default for FilterSection {
+    fn default() -> Self {
+        Self {
+            required: Words::default(),
+            body_limit: Size(Filters::default().body_limit),
+            compiled: None,
+            budget: BudgetSection::default(),
+        }
+    }
 }
 
 impl Default for Log {

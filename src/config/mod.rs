@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::Credentials;
+use crate::filter::Budget;
+use crate::filter::folder::Settings;
 use crate::protocol::Code;
 
 mod check;
@@ -43,7 +45,7 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How the proxy leaves.
     pub drain: Drain,
-    /// Where per-broker ports are remembered; `None` keeps them in memory only.
+    /// Where per-broker ports and accepted filters are remembered; `None` keeps them in memory only.
     pub state_dir: Option<PathBuf>,
     /// Filters: where they are and what they may use.
     pub filters: Filters,
@@ -56,13 +58,40 @@ pub struct Config {
 /// Filters: where they are and what they may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filters {
+    /// Their folder, which need not be there yet; `None` runs no filters.
+    pub folder: Option<PathBuf>,
+    /// Names of filters that are not removed with their file.
+    pub required: Vec<String>,
+    /// What a filter may use where its sidecar does not say otherwise.
+    pub budget: Budget,
     /// Largest body that is decompressed for a filter, bytes.
     pub body_limit: usize,
+    /// Where copies of accepted filters are kept for the next start; `None` keeps none.
+    pub copies: Option<PathBuf>,
+    /// Where compiled code is kept; `None` compiles at every start.
+    pub compiled: Option<PathBuf>,
 }
 
 impl Default for Filters {
     fn default() -> Self {
-        Self { body_limit: 16 << 20 }
+        Self {
+            folder: None,
+            required: Vec::new(),
+            budget: Budget::default(),
+            body_limit: 16 << 20,
+            copies: None,
+            compiled: None,
+        }
+    }
+}
+
+impl Filters {
+    /// What can be changed while they run.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            required: self.required.clone(),
+            budget: self.budget,
+        }
     }
 }
 

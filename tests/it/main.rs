@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod artefacts;
 mod backpressure;
 mod cli;
 mod deadlines;

@@ -10,8 +10,10 @@ use super::file::{DrainSection, File, LimitsSection, Listener as Written, Timeou
 use super::problem::{Problems, nearest};
 use super::{Allow, Config, Drain, Limits, Timeouts, ports};
 use crate::protocol::{Code, request};
+use filters::check_filters;
 use listener::{check_listener, check_names, host_port};
 
+mod filters;
 mod listener;
 
 const KIB: usize = 1 << 10;
@@ -42,15 +44,15 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         .map(|(i, l)| check_listener(l, i, problems))
         .collect();
     check_names(written, problems);
-    check_filters(file.filters.as_deref(), problems);
+    let state_dir = check_state_dir(file.state_dir.as_deref());
     let config = Config {
         nameservers,
         allow: check_allow(&file.allow.0, problems),
         limits: check_limits(&file.limits, problems),
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
-        state_dir: check_state_dir(file.state_dir.as_deref()),
-        filters: super::Filters::default(),
+        filters: check_filters(file, state_dir.as_deref(), problems),
+        state_dir,
         workers: check_workers(file.workers, problems),
         credentials: None,
         listeners: listeners.into_iter().collect::<Option<_>>()?,
@@ -245,23 +247,6 @@ fn check_state_dir(written: Option<&str>) -> Option<PathBuf> {
         Some("") => None,
         Some(folder) => Some(folder.into()),
         None => Some("gimbal-state".into()),
-    }
-}
-
-/// A filter that is there and does not run is an open door, so it is a problem until filters run.
-fn check_filters(written: Option<&str>, problems: &mut Problems) {
-    let Some(folder) = written else { return };
-    let found = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let filters = found
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
-        .count();
-    if filters > 0 {
-        let what = format!("has {filters} .wasm in it, and this version of Gimbal runs no filters");
-        problems.error("filters", what, "a folder without .wasm files, or no folder");
     }
 }
 

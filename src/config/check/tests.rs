@@ -1,6 +1,7 @@
 //! One test per rule of the written form: what is refused, where, and what is told instead.
 
 use super::*;
+use crate::filter::Budget;
 
 fn read(text: &str) -> (File, Problems) {
     (toml::from_str(text).unwrap(), Problems::default())
@@ -26,18 +27,53 @@ fn good(text: &str) {
 }
 
 #[test]
-fn filters_that_would_not_run_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let text = format!("nameservers = 'a:1'\nfilters = '{}'", folder.path().display());
-    let problems = || {
-        let (file, mut problems) = read(&text);
-        check(&file, &mut problems);
-        problems.errors
-    };
-    assert_eq!(problems(), [], "an empty folder does no harm");
-    std::fs::write(folder.path().join("10-acl.wasm"), "").unwrap();
-    let found = problems();
-    assert!(found.iter().any(|problem| problem.path == "filters"), "{found:?}");
+fn a_folder_of_filters_need_not_be_there_yet_and_must_be_a_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let of = |folder: &str| found(&format!("filters = '{folder}'"));
+    let folder = place.path().display().to_string();
+    assert_eq!(of(&folder), (vec![], vec![]));
+    assert_eq!(of(""), (vec![], vec![]), "none is wanted");
+    let (errors, warnings) = of(&format!("{folder}/later"));
+    assert_eq!(
+        (errors.len(), warnings.len()),
+        (0, 1),
+        "it is watched until it is there"
+    );
+    std::fs::write(place.path().join("file"), "").unwrap();
+    assert_eq!(of(&format!("{folder}/file")).0.len(), 1);
+}
+
+#[test]
+fn required_filters_go_by_name_and_have_a_folder() {
+    let required = |names: &str| errors(&format!("filters = '.'\nfilter.required = {names}"));
+    assert_eq!(required("['acl', 'rate-limit']"), [""; 0]);
+    assert_eq!(
+        required("['20-acl.wasm', '']"),
+        [
+            "filter.required[0]: is \"20-acl.wasm\", which is the name of a file",
+            "filter.required[1]: is \"\", which is no name"
+        ]
+    );
+    let without = errors("filters = ''\nfilter.required = 'acl'");
+    assert_eq!(
+        without,
+        ["filter.required: names filters, and there is no folder they could be in"]
+    );
+}
+
+#[test]
+fn what_filters_may_use_has_bounds_and_defaults() {
+    let (file, mut problems) = read("nameservers = 'a:1'\nstate_dir = '/s'\n[filter.budget]\ntime = '5ms'");
+    let filters = check(&file, &mut problems).unwrap().filters;
+    assert_eq!(filters.budget.time, Duration::from_millis(5));
+    assert_eq!(filters.budget.memory, Budget::default().memory);
+    assert_eq!(filters.body_limit, 16 << 20);
+    assert_eq!(filters.copies, Some("/s/filters".into()));
+    assert_eq!(filters.compiled, Some("/s/compiled".into()));
+    assert_eq!(
+        errors("[filter]\nbody_limit = 1\nbudget.time = '2s'"),
+        ["filter.body_limit: is 1 B", "filter.budget.time: is 2s"]
+    );
 }
 
 #[test]

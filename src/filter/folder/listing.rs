@@ -192,6 +192,11 @@ pub(super) fn name(stem: &str) -> &str {
     }
 }
 
+/// The name of the filter that a file of this name holds: `acl` of `20-acl.wasm`.
+pub fn name_of(file: &str) -> &str {
+    name(file.strip_suffix(".wasm").unwrap_or(file))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,7 @@ use self::keeper::{Keeper, Looked};
 use self::status::Report;
 use super::{Budget, Chain, Loader};
 
+pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
 

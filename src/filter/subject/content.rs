@@ -1,0 +1,173 @@
+//! The body of a command under decision, and the messages in it.
+
+use bytes::Bytes;
+
+use super::{Signed, Subject, Way};
+use crate::filter::Failure;
+use crate::filter::messages::{Messages, PopRequest};
+use crate::protocol::body::Heartbeat;
+use crate::protocol::request as rq;
+
+/// The messages of a command: not looked at, none there, or read.
+#[derive(Debug, Default)]
+pub(super) enum Content {
+    #[default]
+    Unread,
+    None,
+    Read(Messages),
+}
+
+impl Subject {
+    /// Takes a consumer group out of a heartbeat; whether it was there.
+    pub fn remove_group(&mut self, group: &str) -> bool {
+        if self.way != Way::Request || self.code != rq::HEART_BEAT {
+            return false;
+        }
+        let Some(without) = Heartbeat::without_group(&self.body_bytes(), group) else {
+            return false;
+        };
+        let Some(command) = self.edit("takes a group out of a heartbeat") else {
+            return false;
+        };
+        command.body = without;
+        self.forget_derived();
+        true
+    }
+
+    /// Bytes of the body.
+    pub fn body_size(&mut self) -> usize {
+        self.settle_content();
+        self.current_body().len()
+    }
+
+    /// The body; empty, and a breach, for a filter that did not ask for bodies.
+    pub fn body(&mut self) -> Bytes {
+        if !self.may_see_body("reads the body") {
+            return Bytes::new();
+        }
+        self.body_bytes()
+    }
+
+    /// Replaces the body.
+    pub fn set_body(&mut self, body: Bytes) {
+        if !self.may_see_body("replaces the body") {
+            return;
+        }
+        self.settle_content();
+        if let Some(command) = self.edit("replaces the body") {
+            command.body = body;
+            self.forget_derived();
+        }
+    }
+
+    /// The messages in it, for reading; `None` when it carries none.
+    pub fn messages(&mut self) -> Result<Option<&Messages>, String> {
+        self.read_content()?;
+        match &self.content {
+            Content::Read(messages) => Ok(Some(messages)),
+            Content::Unread | Content::None => Ok(None),
+        }
+    }
+
+    /// The messages in it, for editing.
+    pub fn messages_mut(&mut self) -> Result<Option<&mut Messages>, String> {
+        self.read_content()?;
+        if self.signed == Signed::Final && self.way == Way::Request {
+            self.breach
+                .get_or_insert_with(|| Failure::Signed("changes a message".to_owned()));
+            return Err("the command is signed with a key that Gimbal does not have".to_owned());
+        }
+        match &mut self.content {
+            Content::Read(messages) => Ok(Some(messages)),
+            Content::Unread | Content::None => Ok(None),
+        }
+    }
+
+    pub(super) fn current_body(&self) -> Bytes {
+        match &self.command {
+            Some(command) => command.body.clone(),
+            None => self.frame.body_bytes(),
+        }
+    }
+
+    fn body_bytes(&mut self) -> Bytes {
+        self.settle_content();
+        self.current_body()
+    }
+
+    fn may_see_body(&mut self, what: &str) -> bool {
+        if !self.shows_body {
+            self.breach
+                .get_or_insert_with(|| Failure::NoBody(what.to_owned()));
+        }
+        self.shows_body
+    }
+
+    fn read_content(&mut self) -> Result<(), String> {
+        if !self.may_see_body("looks at messages") {
+            return Err("none of the filter's interests has needs-body".to_owned());
+        }
+        if matches!(self.content, Content::Unread) {
+            let (way, code, limit) = (self.way, self.code, self.body_limit);
+            let Some(command) = self.decode() else {
+                return Ok(());
+            };
+            let read = Messages::read(way, code, command, limit);
+            let group = self.asked.as_ref().and_then(|asked| asked.group());
+            self.content = match read {
+                Ok(Some(messages)) => Content::Read(match group {
+                    Some(group) => messages.popped_by(&group),
+                    None => messages,
+                }),
+                Ok(None) => Content::None,
+                Err(error) => return Err(error.to_string()),
+            };
+        }
+        Ok(())
+    }
+
+    /// Writes edited messages back, so that fields and body say the same.
+    pub(super) fn settle_content(&mut self) {
+        if let Err(why) = self.write_content() {
+            self.breach.get_or_insert(Failure::Unwritable(why));
+        }
+    }
+
+    pub(super) fn write_content(&mut self) -> Result<(), String> {
+        if !matches!(&self.content, Content::Read(messages) if messages.is_changed()) {
+            return Ok(());
+        }
+        let Content::Read(messages) = std::mem::take(&mut self.content) else {
+            return Ok(());
+        };
+        let pop = self.pop_request();
+        let Some(command) = self.command.as_mut() else {
+            return Ok(());
+        };
+        let taken_out = messages
+            .write(command, pop.as_ref())
+            .map_err(|error| error.to_string())?;
+        self.acknowledge.extend(taken_out);
+        self.is_changed = true;
+        self.facts = None;
+        Ok(())
+    }
+
+    fn pop_request(&self) -> Option<PopRequest> {
+        let asked = self
+            .asked
+            .as_ref()
+            .filter(|asked| asked.code == rq::POP_MESSAGE && self.way == Way::Response)?;
+        let fields = asked.head.fields(&asked.frame);
+        let text = |name| fields.find(name).unwrap_or_default().into_owned();
+        Some(PopRequest {
+            group: text("consumerGroup"),
+            topic: text("topic"),
+            broker: match &self.answered_by {
+                Some(broker) => broker.to_string(),
+                None => text("bname"),
+            },
+            is_ordered: fields.is_true("order"),
+        })
+    }
+}

@@ -1,0 +1,278 @@
+//! The command under decision: read as little as is asked for, changed in place, and undone when its filter fails.
+
+mod asked;
+mod content;
+mod fields;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::Facts;
+use super::messages::Acknowledge;
+use super::names::Mapping;
+use super::{Client, Failure};
+use crate::protocol::{Code, Command, Frame, Head, Kind};
+
+pub use asked::Asked;
+use content::Content;
+
+/// Which way a command travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the client, to be answered or one-way.
+    Request,
+    /// Towards the client, as the answer to its request.
+    Response,
+    /// From a broker to its client.
+    Push,
+    /// Towards the broker, as the client's answer to its push.
+    PushResponse,
+    /// There is no command: a connection came or went.
+    Connection,
+}
+
+/// Whether a command carries a signature that a change would break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Signed {
+    /// It does not.
+    #[default]
+    No,
+    /// By a client whose key Gimbal has: it is signed again after a change.
+    Renewable,
+    /// And nobody here can sign it again.
+    Final,
+}
+
+/// Names as a filter mapped them for a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The mapping.
+    pub mapping: Arc<Mapping>,
+    /// The id of the member that made it; it ends when that member goes.
+    pub owner: u64,
+}
+
+/// A command on its way through a chain.
+#[derive(Debug)]
+pub struct Subject {
+    way: Way,
+    /// The request's code, whichever way this is.
+    code: Code,
+    head: Head,
+    frame: Frame,
+    /// Decoded once somebody wants to change something or see all fields.
+    command: Option<Command>,
+    is_changed: bool,
+    content: Content,
+    facts: Option<Arc<Facts>>,
+    asked: Option<Arc<Asked>>,
+    client: Arc<Client>,
+    names: Option<Names>,
+    names_changed: bool,
+    signed: Signed,
+    /// The broker that answered.
+    answered_by: Option<Arc<str>>,
+    /// What the filter did that it may not.
+    breach: Option<Failure>,
+    max_delay: Duration,
+    body_limit: usize,
+    /// The id of the member that is called.
+    asker: u64,
+    /// Whether it may see the body.
+    shows_body: bool,
+    acknowledge: Vec<Acknowledge>,
+}
+
+impl Subject {
+    /// A request, of a client or of a broker.
+    pub fn request(way: Way, head: Head, frame: Frame, client: Arc<Client>) -> Self {
+        Self {
+            way,
+            code: head.code,
+            head,
+            frame,
+            command: None,
+            is_changed: false,
+            content: Content::Unread,
+            facts: None,
+            asked: None,
+            client,
+            names: None,
+            names_changed: false,
+            signed: Signed::No,
+            answered_by: None,
+            breach: None,
+            max_delay: Duration::ZERO,
+            body_limit: usize::MAX,
+            asker: 0,
+            shows_body: false,
+            acknowledge: Vec::new(),
+        }
+    }
+
+    /// The answer to what was `asked`.
+    pub fn response(way: Way, head: Head, frame: Frame, asked: Arc<Asked>, client: Arc<Client>) -> Self {
+        let mut subject = Self::request(way, head, frame, client);
+        subject.code = asked.code;
+        subject.names.clone_from(&asked.names);
+        subject.asked = Some(asked);
+        subject
+    }
+
+    /// No command: a connection that came or went.
+    pub fn connection(client: Arc<Client>) -> Self {
+        Self::request(Way::Connection, Head::bare(), Frame::bare(), client)
+    }
+
+    /// The same with names as they are mapped now.
+    #[must_use]
+    pub fn with_names(mut self, names: Option<Names>) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// The same, signed or not.
+    #[must_use]
+    pub fn with_signature(mut self, signed: Signed) -> Self {
+        self.signed = signed;
+        self
+    }
+
+    /// The same with the name of the broker that answered.
+    #[must_use]
+    pub fn with_broker(mut self, broker: Option<Arc<str>>) -> Self {
+        self.answered_by = broker;
+        self
+    }
+
+    /// The same with its longest delay, and the most bytes a body may grow to when it is decompressed.
+    #[must_use]
+    pub fn with_limits(mut self, max_delay: Duration, body_limit: usize) -> Self {
+        self.max_delay = max_delay;
+        self.body_limit = body_limit;
+        self
+    }
+
+    /// Which way it travels.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// The code of the request.
+    pub fn request_code(&self) -> Code {
+        self.code
+    }
+
+    /// The code of the command itself.
+    pub fn code(&self) -> Code {
+        self.head.code
+    }
+
+    /// The head it came with.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Bytes it came with.
+    pub fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// How its header is written.
+    pub fn kind(&self) -> Kind {
+        self.frame.kind()
+    }
+
+    /// Never true: a command has a header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The offset that a pull asks for.
+    pub fn queue_offset(&self) -> Option<i64> {
+        self.head.fields(&self.frame).int("queueOffset")
+    }
+
+    /// Whether nobody waits for an answer.
+    pub fn is_oneway(&self) -> bool {
+        self.head.is_oneway()
+    }
+
+    /// Whether a broker sent the request.
+    pub fn is_push(&self) -> bool {
+        matches!(self.way, Way::Push | Way::PushResponse)
+    }
+
+    /// Who is at the other end.
+    pub fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// The longest delay.
+    pub fn max_delay(&self) -> Duration {
+        self.max_delay
+    }
+
+    /// Whether the client signed it.
+    pub fn is_signed(&self) -> bool {
+        self.signed != Signed::No
+    }
+
+    /// How names are mapped for this connection.
+    pub fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
+    /// Maps names otherwise from this command on.
+    pub fn set_names(&mut self, mapping: Option<Mapping>) {
+        if self.names.as_ref().map(|names| &*names.mapping) == mapping.as_ref() {
+            return;
+        }
+        self.names = mapping.map(|mapping| Names {
+            mapping: Arc::new(mapping),
+            owner: self.asker,
+        });
+        self.names_changed = true;
+    }
+
+    /// Whether a filter mapped names otherwise.
+    pub fn names_changed(&self) -> bool {
+        self.names_changed
+    }
+
+    /// The command as it is now: the bytes it came in when nothing was changed.
+    pub fn into_parts(mut self) -> Result<Parts, String> {
+        self.write_content()?;
+        let acknowledge = self.acknowledge;
+        let Some(command) = self.command.filter(|_| self.is_changed) else {
+            return Ok(Parts {
+                head: self.head,
+                frame: self.frame,
+                is_changed: false,
+                acknowledge,
+            });
+        };
+        let frame = command.encode().map_err(|error| error.to_string())?;
+        let head = Head::scan(&frame).map_err(|error| error.to_string())?;
+        Ok(Parts {
+            head,
+            frame,
+            is_changed: true,
+            acknowledge,
+        })
+    }
+}
+
+/// What a subject becomes when its chain is done.
+#[derive(Debug)]
+pub struct Parts {
+    /// The head.
+    pub head: Head,
+    /// The frame.
+    pub frame: Frame,
+    /// Whether it differs from what came in.
+    pub is_changed: bool,
+    /// Messages taken out of a pop, to be acknowledged at the broker.
+    pub acknowledge: Vec<Acknowledge>,
+}

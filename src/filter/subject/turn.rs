@@ -1,0 +1,65 @@
+//! One filter's turn at a command: what it changes is kept when it succeeds and taken back when it does not.
+
+use super::content::Content;
+use super::{Names, Subject};
+use crate::filter::{Answer, Failure};
+use crate::protocol::{Command, Head};
+
+/// A subject before a filter was called.
+#[derive(Debug)]
+pub(in crate::filter) struct Checkpoint {
+    command: Option<Command>,
+    is_changed: bool,
+    names: Option<Names>,
+    names_changed: bool,
+    acknowledged: usize,
+}
+
+/// What the chain does with a subject between two filters.
+impl Subject {
+    /// Prepares for a member, which may see the body or not.
+    pub(in crate::filter) fn show(&mut self, asker: u64, body: bool) -> Checkpoint {
+        self.asker = asker;
+        self.shows_body = body;
+        self.breach = None;
+        Checkpoint {
+            // What is not changed yet can be read again from the frame.
+            command: self.command.as_ref().filter(|_| self.is_changed).cloned(),
+            is_changed: self.is_changed,
+            names: self.names.clone(),
+            names_changed: self.names_changed,
+            acknowledged: self.acknowledge.len(),
+        }
+    }
+
+    /// Takes back whatever has been changed since.
+    pub(in crate::filter) fn undo(&mut self, to: Checkpoint) {
+        self.command = to.command;
+        self.is_changed = to.is_changed;
+        self.names = to.names;
+        self.names_changed = to.names_changed;
+        self.acknowledge.truncate(to.acknowledged);
+        self.forget_derived();
+    }
+
+    /// What the filter did that it may not, and whether what it changed can be written.
+    pub(in crate::filter) fn settle(&mut self) -> Result<(), Failure> {
+        if let Some(breach) = self.breach.take() {
+            return Err(breach);
+        }
+        self.write_content().map_err(Failure::Unwritable)
+    }
+
+    /// Puts a filter's answer in the place of this response.
+    pub(in crate::filter) fn replace(&mut self, answer: &Answer) -> Result<(), String> {
+        let command = answer.to_command(&self.head, self.frame.kind());
+        let frame = command.encode().map_err(|error| error.to_string())?;
+        self.head = Head::scan(&frame).map_err(|error| error.to_string())?;
+        self.frame = frame;
+        self.command = Some(command);
+        self.is_changed = true;
+        self.content = Content::Unread;
+        self.acknowledge.clear();
+        Ok(())
+    }
+}
