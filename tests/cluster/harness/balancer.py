@@ -8,9 +8,9 @@ import threading
 
 
 class Balancer:
-    """Listens on ports of 127.0.0.1 and forwards each to the same port of the `hosts`, which see `source` as its address."""
+    """Listens on ports of `listen` and forwards each to the same port of the `hosts`, which see `source` as its address."""
 
-    def __init__(self, ports: list[int], hosts: list[str], source: str | None = None) -> None:
+    def __init__(self, ports: list[int], hosts: list[str], source: str | None = None, listen: str = "127.0.0.1") -> None:
         self.hosts = hosts
         self._source = (source, 0) if source else None
         self.taken = {host: 0 for host in hosts}
@@ -19,7 +19,7 @@ class Balancer:
         self._peers: dict[socket.socket, socket.socket] = {}
         self._end = threading.Event()
         for port in ports:
-            listener = socket.create_server(("127.0.0.1", port))
+            listener = socket.create_server((listen, port))
             self._selector.register(listener, selectors.EVENT_READ, port)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

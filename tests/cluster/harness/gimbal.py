@@ -32,7 +32,7 @@ class Gimbal:
 
     def __post_init__(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        (self.folder if self.filtered else self.home).mkdir(parents=True)
 
     @property
     def port(self) -> int:

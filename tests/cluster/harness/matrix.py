@@ -53,8 +53,9 @@ def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool,
         if name == "offsets":
             cluster.create_group(group)
         if name.endswith("pop"):
-            mode = {"topic": topic, "consumerGroup": group, "mode": "POP", "popShareQueueNum": 8}
-            cluster.admin(401, body=json.dumps(mode).encode())
+            for member in (group, f"{group}_trusted"):
+                mode = {"topic": topic, "consumerGroup": member, "mode": "POP", "popShareQueueNum": 8}
+                cluster.admin(401, body=json.dumps(mode).encode())
 
 
 def reset(cluster: Cluster, event: str, tenant: str = "") -> None:

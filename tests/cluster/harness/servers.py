@@ -92,6 +92,7 @@ class Cluster:
         self.brokers: dict[str, Broker] = {}
         # Access key and secret of an administrator, where brokers demand one.
         self.key: tuple[str, str] | None = None
+        self.queues = 2  # of a topic on each broker
 
     @property
     def nameserver(self) -> str:
@@ -200,8 +201,9 @@ class Cluster:
                 link.close()
         return answers
 
-    def create_topic(self, topic: str, queues: int = 2, perm: int = 6, **ext: str) -> None:
+    def create_topic(self, topic: str, queues: int | None = None, perm: int = 6, **ext: str) -> None:
         """A topic with `queues` queues on every master."""
+        queues = queues or self.queues
         fields = {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": str(queues), "writeQueueNums": str(queues),
                   "perm": str(perm), "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false", **ext}
         for name, answer in self.admin(17, fields).items():

@@ -39,11 +39,11 @@ class _Direction:
 class Tap(Balancer):
     """Forwards like a balancer with one target and notes every command."""
 
-    def __init__(self, ports: list[int], host: str, source: str | None = None) -> None:
+    def __init__(self, ports: list[int], host: str, source: str | None = None, listen: str = "127.0.0.1") -> None:
         self.exchanges: list[Exchange] = []
         self._directions: dict[socket.socket, _Direction] = {}
         self._noting = threading.Lock()
-        super().__init__(ports, [host], source)
+        super().__init__(ports, [host], source, listen)
 
     def opened(self, client: socket.socket, target: socket.socket) -> None:
         """Answers are found by the connection and their number."""

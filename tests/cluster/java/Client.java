@@ -49,8 +49,10 @@ public class Client {
         scenarios.put("refused", Filtered::refused);
         scenarios.put("admitted", Filtered::admitted);
         scenarios.put("marked", Filtered::marked);
-        scenarios.put("masked", Filtered::masked);
+        scenarios.put("masked", r -> Filtered.masked(r, false));
+        scenarios.put("maskedpop", r -> Filtered.masked(r, true));
         scenarios.put("plain", Filtered::plain);
+        scenarios.put("changed", Filtered::plain);
     }
 
     static String option(String name, String otherwise) { return options.getOrDefault(name, otherwise); }

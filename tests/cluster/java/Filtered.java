@@ -188,8 +188,8 @@ class Filtered {
         run.once();
     }
 
-    /** JSON bodies as two groups see them, by push, by pull (or POP, with `-pop`), and as a query by key finds them. */
-    static void masked(Run run) throws Exception {
+    /** JSON bodies as two groups see them, by push, by pull (or by POP), and as a query by key finds them. */
+    static void masked(Run run, boolean pop) throws Exception {
         DefaultMQProducer producer = run.producer();
         Map<String, Set<String>> seen = new ConcurrentSkipListMap<>();
         for (String group : List.of(run.group, run.group + "_trusted")) {
@@ -197,7 +197,7 @@ class Filtered {
                 messages.forEach(message -> see(run, seen, "push " + kind(run, group), message));
                 return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
             });
-            if (Client.number("pop", 0) == 1) Run.call(consumer, "setClientRebalance", false);
+            if (pop) Run.call(consumer, "setClientRebalance", false);
             run.start(consumer);
         }
         for (int i = 0; i < 12; i++) {
@@ -211,7 +211,7 @@ class Filtered {
         for (String group : List.of(run.group, run.group + "_trusted")) {
             run.check(Run.until(run.seconds, () -> seen.getOrDefault("push " + kind(run, group), Set.of()).size() >= 12), kind(run, group) + " lacks messages");
         }
-        if (Client.number("pop", 0) == 0) {
+        if (!pop) {
             for (String group : List.of(run.group, run.group + "_trusted")) {
                 DefaultMQPullConsumer consumer = run.start(new DefaultMQPullConsumer(group, Run.hook()));
                 for (MessageQueue queue : consumer.fetchSubscribeMessageQueues(run.topic)) {
