@@ -73,7 +73,7 @@
 //! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
 //! | the settings change: swapped as a whole, under running sessions | [`proxy::Proxy::reload`], `config/watch.rs` |
 // SPDX-License-Identifier: Apache-2.0
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod auth;
 pub mod cli;
@@ -88,4 +88,5 @@ pub mod session;
 pub mod socket;
 pub mod telemetry;
 pub mod upstream;
+pub mod wasm;
 pub mod worker;

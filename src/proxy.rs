@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::config::Config;
+use crate::config::{Config, sidecar};
 use crate::downstream::{ListenError, Listener, Shared};
 use crate::filter::Chain;
+use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::{Core, InForce};
+use crate::session::Core;
 use crate::upstream::NameServers;
+use crate::wasm::Host;
+
 use crate::worker::Workers;
 
 /// Why a proxy cannot start.
@@ -28,6 +31,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The system gives no threads.
     Workers(std::io::Error),
+    /// The engine for filters cannot start here.
+    Engine(String),
 }
 
 impl fmt::Display for StartError {
@@ -35,6 +40,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
+            Self::Engine(error) => write!(f, "the engine for filters cannot be started: {error}"),
         }
     }
 }
@@ -45,6 +51,9 @@ impl std::error::Error for StartError {}
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
+    filters: InForce,
+    /// Looks after the folder of filters, when there is one.
+    keeper: Option<JoinHandle<()>>,
     listeners: Vec<Arc<Listener>>,
     drain: watch::Sender<Option<Instant>>,
     refresher: JoinHandle<()>,
@@ -52,17 +61,27 @@ pub struct Proxy {
 
 impl Proxy {
     /// Binds every listener and starts serving, on worker threads and on the runtime this is called in.
-    #[expect(
-        clippy::unused_async,
-        reason = "what must be awaited before serving will be added behind this name"
-    )]
+    /// Filters are loaded first, so the first command meets them; that takes milliseconds, or seconds for filters with a
+    /// language runtime in them that were never compiled here.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let (_, changed) = watch::channel(0);
-        let chain = Arc::new(ArcSwap::from_pointee(Chain::default()));
-        Self::start_with(config, InForce { chain, changed })
+        let Some(folder) = config.filters.folder.clone() else {
+            return Self::start_with(config, InForce::fixed(Chain::default()));
+        };
+        let host = Host::new(config.filters.compiled.clone()).map_err(StartError::Engine)?;
+        let options = Options {
+            folder,
+            copies: config.filters.copies.clone(),
+            settings: folder_settings(&config),
+            read_sidecar: sidecar::read,
+            timing: Timing::default(),
+        };
+        let folder = Folder::open(options, Arc::new(host)).await;
+        let mut proxy = Self::start_with(config, folder.in_force())?;
+        proxy.keeper = Some(Handle::current().spawn(folder.run()));
+        Ok(proxy)
     }
 
-    /// The same with a chain that somebody else swaps.
+    /// The same with filters that somebody else looks after.
     pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
@@ -80,7 +99,7 @@ impl Proxy {
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
             drain: drain_seen,
-            filters,
+            filters: filters.clone(),
         });
         let shared = Arc::new(Shared {
             core,
@@ -94,6 +113,8 @@ impl Proxy {
         });
         let mut proxy = Self {
             shared,
+            filters,
+            keeper: None,
             listeners: Vec::new(),
             drain,
             refresher: runtime.spawn(directory.keep_fresh()),
@@ -111,6 +132,11 @@ impl Proxy {
             .iter()
             .map(|listener| (listener.settings().name.clone(), listener.bound()))
             .collect()
+    }
+
+    /// The filters: the chain in force, and what is known of each.
+    pub fn filters(&self) -> &InForce {
+        &self.filters
     }
 
     /// Client connections now.
@@ -146,6 +172,11 @@ impl Proxy {
                 .map(|new| format!("listener.{} (new)", new.name)),
         );
         config.listeners = kept;
+        let filters = &mut config.filters;
+        keep(&mut filters.folder, &old.filters.folder, "filters", &mut restart);
+        filters.copies.clone_from(&old.filters.copies);
+        filters.compiled.clone_from(&old.filters.compiled);
+        self.filters.set(folder_settings(&config));
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
         keep(
@@ -199,8 +230,18 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.refresher.abort();
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
         // Sessions keep the workers alive that they run on.
         self.shared.workers.stop();
+    }
+}
+
+fn folder_settings(config: &Config) -> Settings {
+    Settings {
+        required: config.filters.required.clone(),
+        budget: config.filters.budget,
     }
 }
 

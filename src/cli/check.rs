@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use super::FAILED;
 use super::paint::{Paint, print, tally};
 use super::settings::Settings;
+use super::trial::{self, Report};
 
 /// Load everything and print every problem, without starting anything
 ///
-/// Reads the file, the `GIMBAL_*` variables and the flags just as `gimbal run` would, and prints each problem
-/// with its path, what is wrong, and what would be accepted.
+/// Reads the file, the `GIMBAL_*` variables and the flags just as `gimbal run` would, loads every filter, and prints
+/// each problem with its path, what is wrong, and what would be accepted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -35,20 +36,39 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .file
         .as_ref()
         .map_or_else(|| "flags".to_owned(), |file| file.display().to_string());
-    let (errors, mut warnings, advice) = match sources.load() {
-        Ok(loaded) => (Vec::new(), loaded.warnings, loaded.advice),
-        Err(problems) => (problems.errors, problems.warnings, problems.advice),
+    let (mut errors, mut warnings, advice, filters) = match sources.load() {
+        Ok(loaded) => {
+            let filters = trial::report(&loaded.config.filters);
+            (Vec::new(), loaded.warnings, loaded.advice, filters)
+        }
+        // Filters are tried with settings that hold.
+        Err(problems) => (
+            problems.errors,
+            problems.warnings,
+            problems.advice,
+            Report::default(),
+        ),
     };
+    errors.extend(filters.errors);
     warnings.extend(advice);
+    warnings.extend(filters.warnings);
     let report = Paint::on(&io::stdout()).report(&errors, &warnings);
+    let usable = match filters.usable {
+        usable if usable.is_empty() => usable,
+        usable => usable + "\n",
+    };
     let tally = match tally(&errors, &warnings).as_str() {
         "" => String::new(),
         tally => format!(": {tally}"),
     };
-    let usable = errors.is_empty();
-    let verdict = if usable { "can be used" } else { "cannot be used" };
-    print(&format!("{report}{subject} {verdict}{tally}\n"))?;
-    Ok(if usable {
+    let is_usable = errors.is_empty();
+    let verdict = if is_usable {
+        "can be used"
+    } else {
+        "cannot be used"
+    };
+    print(&format!("{report}{usable}{subject} {verdict}{tally}\n"))?;
+    Ok(if is_usable {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(FAILED)

@@ -6,11 +6,15 @@ use clap::{Parser, Subcommand};
 
 mod check;
 mod dev;
+mod filter;
 mod paint;
 mod run;
 mod schema;
 mod settings;
+mod shipped;
 mod signals;
+mod trial;
+mod wit;
 
 /// The configuration does not work, or the proxy could not start.
 const FAILED: u8 = 1;
@@ -35,13 +39,16 @@ const EXAMPLES: &str = "\
 Examples:
   gimbal dev                                 try it with nothing installed
   gimbal run --nameserver 10.0.0.1:9876      stand in front of a cluster
-  gimbal check -c gimbal.toml                see everything wrong with a config";
+  gimbal check -c gimbal.toml                see everything wrong with a config and its filters
+  gimbal filter install rate-limit           put a filter that comes with Gimbal into filters.d";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
     Dev(dev::Args),
     Check(check::Args),
+    Filter(filter::Args),
+    Wit(wit::Args),
     Schema(schema::Args),
 }
 
@@ -60,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Dev(args) => dev::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Filter(args) => filter::run(&args),
+        Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use super::paint::print;
-use crate::config::file;
+use crate::config::{file, sidecar};
 
 /// Print a JSON Schema, for editors and for checking files elsewhere
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to describe: config, the file that -c names
+    /// What to describe: config, the file that -c names; or filter, the file beside a filter
     #[arg(value_enum, value_name = "WHAT", hide_possible_values = true)]
     what: What,
 }
@@ -18,15 +18,19 @@ pub(super) struct Args {
 enum What {
     /// The config file.
     Config,
+    /// The settings of one filter.
+    Filter,
 }
 
 const EXAMPLES: &str = "\
-Example:
-  gimbal schema config > gimbal.schema.json";
+Examples:
+  gimbal schema config > gimbal.schema.json
+  gimbal schema filter > filter.schema.json";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let schema = match args.what {
         What::Config => file::schema(),
+        What::Filter => sidecar::schema(),
     };
     print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(ExitCode::SUCCESS)

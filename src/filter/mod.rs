@@ -35,12 +35,12 @@ pub use chain::{Chain, Member, Mode, Outcome};
 pub use client::Client;
 pub use failure::{Failure, Policy};
 pub use interest::{Interest, Patterns, Phase, Scope};
-pub use limits::Limits;
+pub use limits::{Limits, Rate};
 pub use load::{About, Budget, LoadError, Loaded, Loader, Source};
 pub use numbers::Numbers;
 pub use state::State;
 pub use status::{Counters, Decision};
-pub use store::Store;
+pub use store::{Store, StoreError, Terms};
 pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
 pub use verdict::{Answer, Verdict};
 

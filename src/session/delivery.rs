@@ -29,12 +29,10 @@ impl Session {
     ) {
         match asked {
             None => state.client.push(frame),
-            Some(asked) => {
-                match self.with_names_of_client(asked, frame) {
-                    Ok(frame) => self.respond(state, asked, link, frame),
-                    Err(answer) => state.answer(&answer),
-                }
-            }
+            Some(asked) => match self.with_names_of_client(asked, frame) {
+                Ok(frame) => self.respond(state, asked, link, frame),
+                Err(answer) => state.answer(&answer),
+            },
         }
     }
 
@@ -79,7 +77,7 @@ impl Session {
     }
 
     fn respond(&self, state: &mut State, asked: &Arc<Asked>, link: Option<u32>, frame: Frame) {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         if !chain.wants(Phase::Response, asked.code, false) {
             return state.client.push(frame);
         }

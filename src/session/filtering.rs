@@ -57,7 +57,7 @@ impl Session {
         (head, frame): (Head, Frame),
         now: Instant,
     ) {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         if chain.generation() != state.filters.generation {
             self.meet(state, &chain);
         }

@@ -219,7 +219,7 @@ impl Session {
                 state.answer_error((subject.head(), subject.kind()), response::SYSTEM_BUSY, remark);
             }
             Stage::Behind => {
-                let chain = self.core.filters.chain.load_full();
+                let chain = self.core.filters.chains().load_full();
                 self.ask(state, &chain, Box::new(subject), 0, ticket);
             }
             Stage::Next(chain, next) => self.ask(state, &chain, Box::new(subject), next, ticket),

@@ -59,7 +59,7 @@ impl Session {
         if met.is_empty() {
             return;
         }
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let subject = Subject::connection(client).with_names(names);
         chain.disconnect(Box::new(subject), &|id| met.contains(&id));
     }
@@ -68,7 +68,7 @@ impl Session {
     /// the brokers at once.
     pub(super) fn chain_changed(self: &Arc<Self>) {
         let mut state = self.lock();
-        let chain = self.core.filters.chain.load_full();
+        let chain = self.core.filters.chains().load_full();
         if chain.generation() != state.filters.generation {
             self.meet(&mut state, &chain);
         }
@@ -78,7 +78,7 @@ impl Session {
 
     /// The heartbeat as the chain in force lets it pass; `None` when it does not.
     fn beat_now(&self, state: &mut State, (head, frame): (Head, Frame)) -> Option<(Head, Frame)> {
-        let chain = self.core.filters.chain.load_full();
+        let chain = self.core.filters.chains().load_full();
         let config = self.core.config.load_full();
         let ticket = self.ticket(&config, &head, &frame, Instant::now());
         let subject = self.subject(state, (head, frame), &ticket);

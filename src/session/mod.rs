@@ -41,7 +41,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
-use crate::filter::{Chain, Client};
+use crate::filter::Client;
+use crate::filter::folder::InForce;
 use crate::route::{Directory, Transactions};
 use state::State;
 
@@ -56,19 +57,10 @@ pub struct Core {
     pub directory: Arc<Directory>,
     /// Which broker holds which half message.
     pub transactions: Transactions,
-    /// The filters in force.
+    /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
-}
-
-/// The chain in force, and word of the next one.
-#[derive(Debug)]
-pub struct InForce {
-    /// The chain; a reload swaps it, a command in progress keeps the one it began with.
-    pub chain: Arc<ArcSwap<Chain>>,
-    /// Its generation.
-    pub changed: watch::Receiver<u64>,
 }
 
 /// The address a client came in by, as far as a session needs to know it.

@@ -95,7 +95,7 @@ impl Session {
         head: &Head,
         frame: Frame,
     ) -> Option<(Frame, Option<Arc<Asked>>)> {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let keeps = !head.is_oneway()
             && (state.filters.names.is_some() || chain.wants(Phase::Response, head.code, true));
         if !keeps && !chain.wants(Phase::Request, head.code, true) {
@@ -155,7 +155,7 @@ impl Session {
         head: &Head,
         frame: Frame,
     ) -> Option<(Head, Frame)> {
-        let chain = self.core.filters.chain.load();
+        let chain = self.core.filters.chains().load();
         let client = Arc::clone(&state.filters.client);
         let subject = Subject::response(Way::PushResponse, head.clone(), frame, Arc::clone(asked), client)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);

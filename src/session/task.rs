@@ -45,7 +45,7 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
 impl Session {
     async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
         let mut drain = self.core.drain.clone();
-        let mut filters = self.core.filters.changed.clone();
+        let mut filters = self.core.filters.generations();
         filters.mark_unchanged();
         self.chain_changed();
         let mut leaving = false;

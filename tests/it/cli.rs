@@ -214,13 +214,50 @@ fn the_schema_and_the_example_have_the_same_keys() {
     let (code, stdout, _) = output(&mut gimbal(&["schema", "config"]));
     assert_eq!(code, Some(0));
     let schema: serde_json::Value = serde_json::from_str(&stdout).expect("the schema is JSON");
-    // Commented out, for it names a file that the example must do without.
-    let example = std::fs::read_to_string(EXAMPLE).unwrap();
-    let example: toml::Table = example
-        .replace("# credentials =", "credentials =")
-        .parse()
-        .unwrap();
-    same_keys(&schema, &toml::Value::Table(example), "");
+    // Commented out, for they name files that the example must do without.
+    let mut example = std::fs::read_to_string(EXAMPLE).unwrap();
+    for key in ["credentials", "filters", "required"] {
+        example = example.replace(&format!("# {key} ="), &format!("{key} ="));
+    }
+    same_keys(&schema, &toml::Value::Table(example.parse().unwrap()), "");
+}
+
+#[test]
+fn the_schema_of_a_filters_settings_describes_every_one() {
+    let (code, stdout, _) = output(&mut gimbal(&["schema", "filter"]));
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&stdout).expect("the schema is JSON");
+    let sections = schema["properties"].as_object().unwrap();
+    assert_eq!(sections.len(), 6, "{sections:?}");
+    for (name, section) in sections {
+        assert!(section["description"].is_string(), "{name}");
+        let keys = section["properties"].as_object().into_iter().flatten();
+        keys.for_each(|(key, inner)| assert!(inner["description"].is_string(), "{name}.{key}"));
+    }
+}
+
+#[test]
+fn filters_come_out_of_the_binary_and_the_contract_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = output(&mut gimbal(&["filter", "list"]));
+    assert_eq!(code, Some(0));
+    assert!(
+        stdout.lines().any(|line| line.starts_with("rate-limit  0.")),
+        "{stdout}"
+    );
+
+    let install = || gimbal(&["filter", "install", "acl", "--to", "filters.d"]);
+    let (code, stdout, stderr) = output(install().current_dir(folder.path()));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.starts_with("filters.d/20-acl.wasm  acl 0."), "{stdout}");
+    let (code, _, stderr) = output(install().current_dir(folder.path()));
+    assert_eq!(code, Some(1));
+    let again = "error: filters.d/20-acl.wasm is there; --force replaces it and keeps its settings\n";
+    assert_eq!(stderr, again);
+
+    let (code, stdout, _) = output(&mut gimbal(&["wit"]));
+    assert_eq!(code, Some(0));
+    assert!(stdout.starts_with("package gimbal:filter@"), "{stdout}");
 }
 
 /// Every section of `written` has exactly the keys that `schema` describes, and each has a description.

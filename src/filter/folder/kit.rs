@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::accepted::Accepted;
 use super::news::News;
-use super::sidecar::{Read, Sidecar};
+use super::sidecar::{Read, Sidecar, parse};
 use crate::filter::{Budget, LoadError, Loader};
 
 /// What a slot needs to load, and where it leaves what it has to tell.
@@ -50,10 +50,6 @@ impl Kit {
             return Ok(Sidecar::default());
         };
         let name = Path::new(file).with_extension("toml");
-        (self.read)(&name.to_string_lossy(), text).map_err(|what| LoadError {
-            step: "sidecar",
-            what,
-            accepted: String::new(),
-        })
+        parse(self.read, &name.to_string_lossy(), text)
     }
 }

@@ -26,6 +26,7 @@ mod settling;
 mod sidecar;
 mod slot;
 mod status;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use super::{Budget, Chain, Loader};
 pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
+pub use trial::{Found, Trial, Tried, try_all};
 
 /// Which folder, and how it is looked after.
 #[derive(Debug, Clone)]
@@ -261,22 +263,29 @@ impl InForce {
         });
     }
 
+    /// Puts another chain in force; for a proxy without a folder, and for tests.
+    pub fn put(&self, chain: Chain) {
+        let generation = chain.generation();
+        self.shared.chain.store(Arc::new(chain));
+        self.shared.generation.send_replace(generation);
+    }
+
     /// Looks at the folder now, as on a signal.
     pub fn look(&self) {
         self.shared.wake.notify_one();
     }
 
     fn publish(&self, looked: Looked) {
-        let made = looked.chain.map(|chain| {
-            let generation = chain.generation();
+        let made = looked.chain;
+        let generation = made.as_ref().map(Chain::generation);
+        if let Some(chain) = made {
             self.shared.chain.store(Arc::new(chain));
-            generation
-        });
+        }
         self.shared.known.store(Arc::new(Known {
             reports: looked.reports,
             unready: looked.unready,
         }));
-        if let Some(generation) = made {
+        if let Some(generation) = generation {
             self.shared.generation.send_replace(generation);
         }
         let generation = *self.shared.generation.borrow();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::filter::{Budget, Mode, Policy, Scope};
+use crate::filter::{Budget, LoadError, Mode, Policy, Scope};
 
 /// The settings of one filter; the default is what holds without a sidecar.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,15 @@ pub struct OwnBudget {
 /// Reads the text of a sidecar; `file` is its name in problems. An error is every problem, one a line, each with its
 /// path and what would be accepted.
 pub type Read = fn(file: &str, text: &str) -> Result<Sidecar, String>;
+
+/// Reads a sidecar; what is wrong with it is what is wrong with its filter.
+pub(super) fn parse(read: Read, file: &str, text: &str) -> Result<Sidecar, LoadError> {
+    read(file, text).map_err(|what| LoadError {
+        step: "sidecar",
+        what,
+        accepted: String::new(),
+    })
+}
 
 impl Default for Sidecar {
     fn default() -> Self {

@@ -1,0 +1,57 @@
+//! What the engine says of a call that went wrong becomes a [`Failure`].
+
+use std::fmt;
+use std::time::Duration;
+
+use wasmtime::{Trap, WasmBacktrace};
+
+use super::ctx::Ctx;
+use crate::filter::Failure;
+
+/// Functions named in a failure, at most.
+const FRAMES: usize = 5;
+
+/// A guest called what it was not granted.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it called {}, which its grants do not include", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Why a call went wrong that had this much time.
+pub(super) fn failure(error: &wasmtime::Error, ctx: &Ctx, time: Duration, memory: usize) -> Failure {
+    if let Some(Refused(what)) = error.downcast_ref() {
+        return Failure::NotGranted(what.clone());
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::Interrupt) {
+        return Failure::OverTime(time);
+    }
+    if ctx.meter.refused {
+        return Failure::OverMemory(memory);
+    }
+    if let Some(words) = ctx.words.last() {
+        return Failure::Trap(words);
+    }
+    let why = match trap {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    Failure::Trap(match stack(error) {
+        Some(stack) => format!("{why}, in {stack}"),
+        None => why,
+    })
+}
+
+/// Names of the innermost functions, if the file has names.
+fn stack(error: &wasmtime::Error) -> Option<String> {
+    let trace = error.downcast_ref::<WasmBacktrace>()?;
+    let names = trace.frames().iter().filter_map(|frame| frame.func_name());
+    let names: Vec<&str> = names.take(FRAMES).collect();
+    (!names.is_empty()).then(|| names.join(" < "))
+}

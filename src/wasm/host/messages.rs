@@ -1,0 +1,119 @@
+//! The user messages inside the command.
+
+use wasmtime::Result;
+
+use super::super::bindings::gimbal::filter::messages::Host;
+use super::super::ctx::Ctx;
+use super::{count, index};
+use crate::filter::messages::{MessageError, Messages};
+
+type Answer<T> = Result<std::result::Result<T, String>>;
+
+const NONE: &str = "the command carries no messages";
+
+impl Ctx {
+    /// The messages, for reading.
+    fn messages(&mut self) -> std::result::Result<Option<&Messages>, String> {
+        match &mut self.subject {
+            Some(subject) => subject.messages(),
+            None => Ok(None),
+        }
+    }
+
+    /// What `read` finds; a command whose messages cannot be read makes the call fail, since the guest is not told.
+    fn look<T>(&mut self, read: impl FnOnce(&Messages) -> Option<T>) -> Option<T> {
+        match self.messages() {
+            Ok(messages) => messages.and_then(read),
+            Err(why) => {
+                self.unreadable.get_or_insert(why);
+                None
+            }
+        }
+    }
+
+    /// What `edit` does.
+    fn edit<T>(
+        &mut self,
+        edit: impl FnOnce(&mut Messages) -> std::result::Result<T, MessageError>,
+    ) -> std::result::Result<T, String> {
+        let subject = self.subject.as_mut().ok_or_else(|| NONE.to_owned())?;
+        let messages = subject.messages_mut()?.ok_or_else(|| NONE.to_owned())?;
+        edit(messages).map_err(|error| error.to_string())
+    }
+}
+
+impl Host for Ctx {
+    fn count(&mut self) -> Answer<u32> {
+        Ok(self
+            .messages()
+            .map(|messages| messages.map_or(0, |messages| count(messages.len()))))
+    }
+
+    fn topic(&mut self, at: u32) -> Result<Option<String>> {
+        Ok(self.look(|messages| messages.topic(index(at)).map(str::to_owned)))
+    }
+
+    fn tags(&mut self, at: u32) -> Result<Option<String>> {
+        Ok(self.look(|messages| messages.tags(index(at)).map(str::to_owned)))
+    }
+
+    fn keys(&mut self, at: u32) -> Result<Option<String>> {
+        Ok(self.look(|messages| messages.keys(index(at)).map(str::to_owned)))
+    }
+
+    fn property(&mut self, at: u32, name: String) -> Result<Option<String>> {
+        Ok(self.look(|messages| messages.property(index(at), &name).map(str::to_owned)))
+    }
+
+    fn properties(&mut self, at: u32) -> Result<Vec<(String, String)>> {
+        let properties = self.look(|messages| Some(messages.properties(index(at))));
+        Ok(properties.unwrap_or_default())
+    }
+
+    fn set_property(&mut self, at: u32, name: String, value: String) -> Answer<()> {
+        self.hand_over(name.len().saturating_add(value.len()))?;
+        Ok(self.edit(|messages| messages.set_property(index(at), &name, &value)))
+    }
+
+    fn remove_property(&mut self, at: u32, name: String) -> Answer<bool> {
+        Ok(self.edit(|messages| messages.remove_property(index(at), &name)))
+    }
+
+    fn body_size(&mut self, at: u32) -> Result<u32> {
+        let size = self.look(|messages| Some(messages.body_size(index(at))));
+        Ok(count(size.unwrap_or_default()))
+    }
+
+    fn body(&mut self, at: u32) -> Answer<Vec<u8>> {
+        let messages = match self.messages() {
+            Ok(Some(messages)) => messages,
+            Ok(None) => return Ok(Err(NONE.to_owned())),
+            Err(why) => return Ok(Err(why)),
+        };
+        let body = messages.body(index(at));
+        Ok(body.map(|body| body.to_vec()).map_err(|error| error.to_string()))
+    }
+
+    fn set_body(&mut self, at: u32, body: Vec<u8>) -> Answer<()> {
+        self.hand_over(body.len())?;
+        Ok(self.edit(|messages| messages.set_body(index(at), body.into())))
+    }
+
+    fn remove(&mut self, at: u32) -> Answer<()> {
+        Ok(self.edit(|messages| messages.remove(index(at))))
+    }
+
+    fn queue_offset(&mut self, at: u32) -> Result<Option<u64>> {
+        Ok(self.look(|messages| messages.queue_offset(index(at))))
+    }
+
+    fn reconsume_times(&mut self, at: u32) -> Result<u32> {
+        let times = self.look(|messages| Some(messages.reconsume_times(index(at))));
+        Ok(times.unwrap_or_default())
+    }
+
+    fn born_timestamp(&mut self, at: u32) -> Result<u64> {
+        let born = self.look(|messages| Some(messages.born_timestamp(index(at))));
+        Ok(born.unwrap_or_default())
+    }
+}

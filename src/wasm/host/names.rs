@@ -1,0 +1,78 @@
+//! Names of topics and groups as brokers know them.
+
+use std::borrow::Cow;
+
+use wasmtime::Result;
+
+use super::super::bindings::gimbal::filter::names::Host;
+use super::super::ctx::Ctx;
+use crate::filter::names::{Mapping, NameError};
+
+type Answer = Result<std::result::Result<(), String>>;
+
+impl Ctx {
+    /// Changes how names are mapped from the command under decision on.
+    fn map(&mut self, change: impl FnOnce(&mut Mapping) -> std::result::Result<(), NameError>) -> Answer {
+        let Some(subject) = &mut self.subject else {
+            return Ok(Err(
+                "there is no connection whose names could be mapped; do it in on-connect or on-request"
+                    .to_owned(),
+            ));
+        };
+        let mut mapping = subject
+            .names()
+            .map(|names| (*names.mapping).clone())
+            .unwrap_or_default();
+        if let Err(error) = change(&mut mapping) {
+            return Ok(Err(error.to_string()));
+        }
+        subject.set_names((!mapping.is_empty()).then_some(mapping));
+        Ok(Ok(()))
+    }
+
+    /// What `translate` makes of a name; the name itself where nothing is mapped or the mapped name cannot be.
+    fn at_broker(
+        &self,
+        name: String,
+        translate: impl for<'t> FnOnce(&Mapping, &'t str) -> std::result::Result<Cow<'t, str>, NameError>,
+    ) -> String {
+        let names = self.subject.as_ref().and_then(|subject| subject.names());
+        match names.map(|names| translate(&names.mapping, &name)) {
+            Some(Ok(Cow::Owned(mapped))) => mapped,
+            Some(Ok(Cow::Borrowed(_)) | Err(_)) | None => name,
+        }
+    }
+}
+
+impl Host for Ctx {
+    fn set_topic_prefix(&mut self, prefix: String) -> Answer {
+        self.map(|mapping| mapping.set_topic_prefix(&prefix))
+    }
+
+    fn set_group_prefix(&mut self, prefix: String) -> Answer {
+        self.map(|mapping| mapping.set_group_prefix(&prefix))
+    }
+
+    fn map_topic(&mut self, client: String, broker: String) -> Answer {
+        self.map(|mapping| mapping.map_topic(&client, &broker))
+    }
+
+    fn map_group(&mut self, client: String, broker: String) -> Answer {
+        self.map(|mapping| mapping.map_group(&client, &broker))
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        if let Some(subject) = &mut self.subject {
+            subject.set_names(None);
+        }
+        Ok(())
+    }
+
+    fn topic_at_broker(&mut self, topic: String) -> Result<String> {
+        Ok(self.at_broker(topic, |mapping, topic| mapping.topic_at_broker(&|_| false, topic)))
+    }
+
+    fn group_at_broker(&mut self, group: String) -> Result<String> {
+        Ok(self.at_broker(group, |mapping, group| mapping.group_at_broker(group)))
+    }
+}
