@@ -147,12 +147,16 @@ fn walk(dir: &Path) -> Vec<String> {
     found
 }
 
-/// The Rust files under `src` and `tests`, with their text.
+/// The Rust files under `src`, `tests` and `filters`, with their text.
 fn rust_files() -> Vec<(String, String)> {
     files()
         .into_iter()
         .filter(|file| Path::new(file).extension().is_some_and(|ending| ending == "rs"))
-        .filter(|file| file.starts_with("src/") || file.starts_with("tests/"))
+        .filter(|file| {
+            ["src/", "tests/", "filters/"]
+                .iter()
+                .any(|room| file.starts_with(room))
+        })
         .map(|file| (file.clone(), fs::read_to_string(root().join(&file)).unwrap()))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! `gimbal dev`: name server, broker and proxy in one process, for the quick start.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use toml::Value;
 
 use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
+use super::shipped::Shipped;
 use super::signals::Signals;
 use crate::config::{Flag, Loaded, Sources};
 use crate::dev::{Cluster, Options};
@@ -37,6 +39,13 @@ pub(super) struct Args {
     #[arg(long, verbatim_doc_comment)]
     broker_only: bool,
 
+    /// Folder of filters
+    ///
+    /// Default: a new folder with the filters acl and rate-limit, which goes when the process ends
+    /// Example: --filters ./filters.d
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    filters: Option<PathBuf>,
+
     /// How many brokers to start
     ///
     /// Default: 1, at most 16
@@ -59,7 +68,7 @@ const ABOUT: &str = "Try Gimbal with nothing installed: an in-memory cluster wit
 const LONG_ABOUT: &str = "\
 Try Gimbal with nothing installed: an in-memory cluster with the proxy in front
 
-Starts a small name server and broker inside this process and Gimbal in front of them, and prints what to \
+Starts a small name server and broker inside this process and Gimbal with two filters in front of them, and prints what to \
 point a client at. They are an in-memory stand-in for RocketMQ, good for trying things out and for tests: \
 nothing is written to disk, and every message is gone when the process ends. No config file and no \
 GIMBAL_* variable is read.";
@@ -108,6 +117,8 @@ fn sources(args: &Args) -> Sources {
 async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let policy = Policy::new(args.filters.as_deref())?;
+    loaded.config.filters.folder = Some(policy.folder.clone());
     let cluster = start_cluster(free, args.brokers).await?;
     loaded.config.nameservers = vec![cluster.nameserver().to_string()];
     let proxy = Proxy::start(loaded.config).await?;
@@ -126,13 +137,88 @@ async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
          \x20   Go            producer.WithNameServer([]string{{\"{address}\"}})\n\
          \x20   environment   NAMESRV_ADDR={address}\n\
          \n\
+         {}\
          Topics come into being with their first message. Ctrl-C stops it.\n",
         count(&cluster),
+        policy.describe(),
     ))?;
     signals.stop().await;
     let code = drain(proxy, &mut signals).await;
     drop(cluster);
     Ok(code)
+}
+
+/// The filters that the quick start begins with: their names in the folder, and their settings.
+const POLICY: [(&str, &str, &str); 2] = [
+    (
+        "acl",
+        "10-acl",
+        include_str!("../../examples/quickstart/filters.d/10-acl.toml"),
+    ),
+    (
+        "rate-limit",
+        "20-rate-limit",
+        include_str!("../../examples/quickstart/filters.d/20-rate-limit.toml"),
+    ),
+];
+
+/// The folder of filters.
+struct Policy {
+    folder: PathBuf,
+    /// It was made for this process, and goes with it.
+    is_own: bool,
+}
+
+impl Policy {
+    /// This folder, or a new one with a few filters in it.
+    fn new(folder: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(folder) = folder {
+            return Ok(Self {
+                folder: folder.to_owned(),
+                is_own: false,
+            });
+        }
+        let policy = Self {
+            folder: std::env::temp_dir().join(format!("gimbal-dev-{}", std::process::id())),
+            is_own: true,
+        };
+        let write = || -> std::io::Result<()> {
+            std::fs::create_dir_all(&policy.folder)?;
+            for (name, stem, settings) in POLICY {
+                let Some(filter) = Shipped::find(name) else {
+                    continue;
+                };
+                std::fs::write(policy.folder.join(format!("{stem}.toml")), settings)?;
+                std::fs::write(policy.folder.join(format!("{stem}.wasm")), filter.wasm)?;
+            }
+            Ok(())
+        };
+        write().with_context(|| format!("filters cannot be put into {}", policy.folder.display()))?;
+        Ok(policy)
+    }
+
+    fn describe(&self) -> String {
+        let folder = self.folder.display();
+        if !self.is_own {
+            return format!("\x20 Filters              {folder}\n\n");
+        }
+        format!(
+            "\x20 Filters              {folder}\n\
+             \x20   10-acl             refuses topics that begin with \"payroll\"\n\
+             \x20   20-rate-limit      takes two messages a second into topics that begin with \"slow\"\n\
+             \x20 Save a .toml there, or drop another .wasm: it holds a tenth of a second later.\n\n"
+        )
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.is_own
+            && let Err(error) = std::fs::remove_dir_all(&self.folder)
+        {
+            tracing::debug!(%error, "the folder of filters stays behind");
+        }
+    }
 }
 
 async fn serve_cluster(args: &Args, loaded: Loaded) -> anyhow::Result<ExitCode> {

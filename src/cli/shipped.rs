@@ -26,7 +26,7 @@ macro_rules! shipped {
 }
 
 /// All of them, by name.
-pub(super) const SHIPPED: &[Shipped] = shipped!["acl", "guard", "rate-limit"];
+pub(super) const SHIPPED: &[Shipped] = shipped!["acl", "chaos", "guard", "rate-limit", "redact", "rewrite"];
 
 impl Shipped {
     /// The one of this name.
@@ -58,6 +58,19 @@ impl Shipped {
 mod tests {
     use super::*;
     use crate::config::sidecar;
+
+    #[test]
+    fn every_filter_that_was_built_is_shipped() {
+        let filters = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("filters");
+        let folders = std::fs::read_dir(&filters).unwrap().map(|entry| entry.unwrap());
+        let names = folders.filter_map(|folder| folder.file_name().into_string().ok());
+        let mut built: Vec<String> = names
+            .filter(|name| filters.join(name).join(format!("{name}.wasm")).is_file())
+            .collect();
+        built.sort();
+        let shipped: Vec<_> = SHIPPED.iter().map(|shipped| shipped.name).collect();
+        assert_eq!(shipped, built);
+    }
 
     #[test]
     fn every_shipped_filter_is_whole_and_says_what_it_is() {

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::subject::{Subject, Way};
@@ -62,6 +63,8 @@ pub enum Outcome {
         answer: Answer,
         /// Which member answered: the response hooks of those before it see the answer.
         by: usize,
+        /// Whether it did so on its own; otherwise it failed, and its policy says so.
+        is_verdict: bool,
     },
     /// It is held.
     Delay {
@@ -201,7 +204,7 @@ impl Chain {
             let Some(needs_body) = member.wants(Phase::Request, &mut subject) else {
                 continue;
             };
-            let (back, verdict) = member.ask(Hook::Request, subject, needs_body);
+            let (back, verdict, has_failed) = member.ask(Hook::Request, subject, needs_body);
             subject = back;
             match verdict {
                 Verdict::Forward => {}
@@ -210,12 +213,14 @@ impl Chain {
                         subject,
                         answer,
                         by: *at,
+                        is_verdict: !has_failed,
                     };
                 }
-                Verdict::Delay(wait) => match held(&subject, wait, at.saturating_add(1)) {
-                    Some((wait, next)) => return Outcome::Delay { subject, wait, next },
-                    None => {}
-                },
+                Verdict::Delay(wait) => {
+                    if let Some((wait, next)) = held(&subject, wait, at.saturating_add(1)) {
+                        return Outcome::Delay { subject, wait, next };
+                    }
+                }
                 Verdict::Drop => return Outcome::Drop,
                 Verdict::Close(reason) => return Outcome::Close { subject, reason },
             }
@@ -233,7 +238,7 @@ impl Chain {
             let Some(needs_body) = member.wants(Phase::Response, &mut subject) else {
                 continue;
             };
-            let (back, verdict) = member.ask(Hook::Response, subject, needs_body);
+            let (back, verdict, _) = member.ask(Hook::Response, subject, needs_body);
             subject = back;
             match verdict {
                 Verdict::Answer(answer) => {
@@ -252,21 +257,22 @@ impl Chain {
         Outcome::Forward(subject)
     }
 
-    /// Tells the members that see connections about one, those only that `is_new_to` picks by their id. The subject
-    /// comes back with names as they were mapped, or a reason to close.
+    /// Tells the members that see connections about one, those only that are not among `met`, by their id, and adds
+    /// them there. The subject comes back with names as they were mapped, or a reason to close.
     pub fn connect(
         &self,
         mut subject: Box<Subject>,
-        is_new_to: &dyn Fn(u64) -> bool,
+        met: &mut Vec<u64>,
     ) -> (Box<Subject>, Result<(), String>) {
         for member in &self.members {
             if !member.filter.hooks().connections
-                || !is_new_to(member.id)
+                || met.contains(&member.id)
                 || !member.scope.has_client(subject.client())
             {
                 continue;
             }
-            let (back, verdict) = member.ask(Hook::Connect, subject, false);
+            met.push(member.id);
+            let (back, verdict, _) = member.ask(Hook::Connect, subject, false);
             subject = back;
             if let Verdict::Close(reason) = verdict {
                 return (subject, Err(format!("filter {}: {reason}", member.name)));
@@ -276,18 +282,18 @@ impl Chain {
     }
 
     /// Tells the members that saw the connection that it has ended.
-    pub fn disconnect(&self, mut subject: Box<Subject>, has_seen: &dyn Fn(u64) -> bool) {
+    pub fn disconnect(&self, mut subject: Box<Subject>, met: &[u64]) {
         for member in &self.members {
-            if member.filter.hooks().connections && has_seen(member.id) {
-                (subject, _) = member.ask(Hook::Disconnect, subject, false);
+            if member.filter.hooks().connections && met.contains(&member.id) {
+                (subject, _, _) = member.ask(Hook::Disconnect, subject, false);
             }
         }
     }
 }
 
 impl Member {
-    /// Calls the filter and turns whatever it does into a verdict that can be followed.
-    fn ask(&self, hook: Hook, mut subject: Box<Subject>, needs_body: bool) -> (Box<Subject>, Verdict) {
+    /// Calls the filter and turns whatever it does into a verdict that can be followed; also whether it failed.
+    fn ask(&self, hook: Hook, mut subject: Box<Subject>, needs_body: bool) -> (Box<Subject>, Verdict, bool) {
         let before = subject.show(self.id, needs_body);
         let began = Instant::now();
         let (mut subject, answered) = self.filter.call(hook, subject);
@@ -304,7 +310,7 @@ impl Member {
                     info!(filter = &*self.name, code = code.0, verdict = ?verdict, "shadow: not followed");
                 }
                 subject.undo(before);
-                (subject, Verdict::Forward)
+                (subject, Verdict::Forward, false)
             }
             Ok(verdict) => {
                 self.counters.decided(&verdict, Decision::Enforced, took);
@@ -323,7 +329,7 @@ impl Member {
                         "decided"
                     );
                 }
-                (subject, verdict)
+                (subject, verdict, false)
             }
             Err(failure) => {
                 self.counters.failed(&failure, took);
@@ -332,7 +338,7 @@ impl Member {
                 }
                 subject.undo(before);
                 let verdict = self.after(hook, &failure, &subject);
-                (subject, verdict)
+                (subject, verdict, true)
             }
         }
     }
@@ -364,6 +370,12 @@ fn possible(hook: Hook, subject: &Subject, verdict: Verdict) -> Result<Verdict, 
         }
         (Verdict::Delay(_) | Verdict::Drop, Hook::Response) => {
             impossible("a response can only be forwarded, answered otherwise, or the connection closed")
+        }
+        (Verdict::Answer(answer), _) => {
+            // Only here can the policy still say what becomes of the command.
+            let written = answer.to_command(subject.head(), subject.kind()).encode();
+            written.map_err(|error| Failure::Unwritable(error.to_string()))?;
+            Ok(verdict)
         }
         _ => Ok(verdict),
     }

@@ -66,9 +66,12 @@ impl Failure {
     }
 }
 
+/// The code with which a request that cannot go on is answered: clients neither try other brokers at once nor ask again
+/// in a storm.
+///
 /// Producers try another broker after 1, 2, 14, 16 and 17, which would ask the same filter again: 13 is final for them.
 /// Consumers wait their second after any error but 215.
-fn quiet_code(code: Code) -> Code {
+pub fn quiet_code(code: Code) -> Code {
     match code {
         rq::SEND_MESSAGE
         | rq::SEND_MESSAGE_V2

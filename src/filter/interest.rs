@@ -54,6 +54,10 @@ impl Patterns {
 }
 
 /// One kind of command that a filter asked to see.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three independent wishes, as the contract has them"
+)]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interest {
     /// Request codes; empty for every code that clients send.

@@ -33,11 +33,11 @@ mod verdict;
 pub use access::{Access, Action};
 pub use chain::{Chain, Member, Mode, Outcome};
 pub use client::Client;
-pub use failure::{Failure, Policy};
+pub use failure::{Failure, Policy, quiet_code};
 pub use interest::{Interest, Patterns, Phase, Scope};
 pub use limits::{Limits, Rate};
 pub use load::{About, Budget, LoadError, Loaded, Loader, Source};
-pub use numbers::Numbers;
+pub use numbers::{BOUNDS, Change, Labels, Numbers, Value};
 pub use state::State;
 pub use status::{Counters, Decision};
 pub use store::{Store, StoreError, Terms};
@@ -58,6 +58,10 @@ pub enum Hook {
 }
 
 /// Which functions a filter has.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each interface that a filter may export"
+)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hooks {
     /// It sees requests.

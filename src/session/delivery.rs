@@ -94,24 +94,27 @@ impl Session {
             .with_broker(broker)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
         let refusal = match chain.respond(Box::new(subject), usize::MAX) {
-            Outcome::Forward(subject) => match subject.into_parts() {
-                Ok(parts) => {
-                    for message in parts.acknowledge {
-                        self.acknowledge(state, link, asked, &message);
+            Outcome::Forward(mut subject) => {
+                self.note_names(state, &mut subject);
+                match subject.into_parts() {
+                    Ok(parts) => {
+                        for message in parts.acknowledge {
+                            self.acknowledge(state, link, asked, &message);
+                        }
+                        return state.client.push(parts.frame);
                     }
-                    return state.client.push(parts.frame);
+                    Err(why) => format!("gimbal: {why}"),
                 }
-                Err(why) => why,
-            },
+            }
             Outcome::Close { reason, .. } => {
                 self.close(state, reason.clone());
                 reason
             }
             // A response is neither answered, held nor dropped: `respond` has put answers in its place.
-            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => "no verdict".to_owned(),
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => "gimbal: no verdict".to_owned(),
         };
         let answer = Command::answer(&question.0, question.1, response::SYSTEM_ERROR);
-        state.answer(&answer.with_remark(format!("gimbal: {refusal}")));
+        state.answer(&answer.with_remark(refusal));
     }
 
     /// Acknowledges a message that a filter took out of a pop, or the broker would give it to the group again.
@@ -128,15 +131,11 @@ impl Session {
         command.set_field("extraInfo", message.extra_info.as_str());
         command.set_field("offset", message.offset.to_string());
         command.set_field("bname", &*slot.link.broker);
-        let config = self.core.config.load();
         let mapped = asked
             .names
             .as_ref()
             .map(|names| names::request_to_broker(&names.mapping, &self.reserved(), &mut command));
-        if let (Some(keys), Some(user)) = (config.credentials.as_deref(), &asked.user) {
-            // A key that has left the file since: the broker will say so, and give the message again.
-            drop(keys.sign(&mut command, user));
-        }
+        self.sign_for(&mut command, asked.user.as_deref());
         match (mapped, framed(&command)) {
             (None | Some(Ok(_)), Ok((head, frame))) => {
                 let deadline = Instant::now() + ACK_LIMIT;

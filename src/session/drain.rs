@@ -28,6 +28,9 @@ impl Session {
     pub(super) fn begin_drain(self: &Arc<Self>, deadline: Instant) {
         let mut state = self.lock();
         let now = Instant::now();
+        if state.closed.is_some() {
+            return;
+        }
         let leave_at = leave_at(&state, now).min(deadline);
         state.due_by(leave_at);
         state.leave_at = Some((leave_at, deadline));
@@ -64,6 +67,7 @@ impl Session {
     /// messages any moment and is let run.
     pub(super) fn leave(state: &mut State) {
         state.draining = true;
+        state.give_up_polls();
         let ids: Vec<u32> = state.links.keys().copied().collect();
         for id in ids {
             let Some(slot) = state.links.get_mut(&id) else {

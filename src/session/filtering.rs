@@ -11,7 +11,9 @@ use super::request::{Request, is_send};
 use super::{Session, State};
 use crate::auth::{Identity, Refusal, Seal};
 use crate::config::Config;
-use crate::filter::{Answer, Chain, Names, Outcome, Parts, Phase, Signed, Subject, Way, names};
+use crate::filter::{
+    Answer, Asked, Chain, Names, Outcome, Parts, Phase, Signed, Subject, Way, names, quiet_code,
+};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
 use crate::route::{max_hold, max_wait, wait_after_hold};
@@ -38,17 +40,18 @@ pub(super) struct Ticket {
     own: Option<(Head, Frame)>,
 }
 
-impl Session {
-    /// Whether nobody wants to see this request or its answer, and it may go on with its bytes.
-    fn passes_untouched(&self, state: &State, chain: &Chain, code: Code, config: &Config) -> bool {
-        chain.members().is_empty() && config.credentials.is_none()
+/// Whether nobody wants to see this request or its answer, and it may go on with its bytes.
+fn passes_untouched(state: &State, chain: &Chain, code: Code, config: &Config) -> bool {
+    // Sends must not overtake others that are held, even when the chain that holds them is gone.
+    config.credentials.is_none()
+        && state.filters.held.is_empty()
+        && (chain.members().is_empty()
             || (state.filters.names.is_none()
-                && config.credentials.is_none()
-                && state.filters.held.is_empty()
                 && !chain.wants(Phase::Request, code, false)
-                && !keeps_request(chain, code))
-    }
+                && !keeps_request(chain, code)))
+}
 
+impl Session {
     /// Judges a request that may pass as far as its code goes.
     pub(super) fn judge(
         self: &Arc<Self>,
@@ -57,22 +60,21 @@ impl Session {
         (head, frame): (Head, Frame),
         now: Instant,
     ) {
-        let chain = self.core.filters.chains().load();
-        if chain.generation() != state.filters.generation {
-            self.meet(state, &chain);
-        }
-        if self.passes_untouched(state, &chain, head.code, config) {
+        self.meet(state);
+        let chain = self.core.filters.chains().load_full();
+        if passes_untouched(state, &chain, head.code, config) {
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {
                 deadline: now + wait,
+                // The chain in force when its answer arrives may be another one.
+                asked: waits_long(head.code).then(|| Asked::of(&head, &frame)),
                 head,
                 frame,
-                asked: None,
                 own: None,
             };
             return self.admit(state, request);
         }
-        let ticket = self.ticket(config, &head, &frame, now);
+        let ticket = ticket(config, (&head, &frame), now);
         let credentials = config.credentials.as_deref();
         if let Some(refusal) = credentials.and_then(|keys| keys.refusal(&ticket.identity)) {
             debug!(peer = %self.peer, code = head.code.0, error = %refusal, "refused");
@@ -83,16 +85,9 @@ impl Session {
         if let Some(lane) = &ticket.lane
             && state.filters.has_lane(lane)
         {
-            return self.hold(state, Held::behind(subject, ticket));
+            return state.hold(Held::behind(subject, ticket));
         }
-        self.ask(state, &chain, Box::new(subject), 0, ticket);
-    }
-
-    /// What stays with a request that is judged again.
-    pub(super) fn ticket(&self, config: &Config, head: &Head, frame: &Frame, now: Instant) -> Ticket {
-        let credentials = config.credentials.as_deref();
-        let identity = credentials.map_or(Identity::Unsigned, |keys| keys.verify(head, frame));
-        ticket(config, (head, frame), identity, now)
+        self.ask(state, &chain, 0, (Box::new(subject), ticket));
     }
 
     /// The command under decision.
@@ -107,7 +102,7 @@ impl Session {
             (Seal::Signed, Some(_verified)) => Signed::Renewable,
             (Seal::Signed, None) | (Seal::Token, _) => Signed::Final,
         };
-        let client = state.filters.client_of(&head, ticket.identity.user());
+        let client = state.filters.client_of((&head, &frame), ticket.identity.user());
         let hold = ticket.hold_until.saturating_duration_since(Instant::now());
         Subject::request(Way::Request, head, frame, client)
             .with_names(state.filters.names.clone())
@@ -120,26 +115,34 @@ impl Session {
         self: &Arc<Self>,
         state: &mut State,
         chain: &Arc<Chain>,
-        subject: Box<Subject>,
         from: usize,
-        ticket: Ticket,
+        (subject, ticket): (Box<Subject>, Ticket),
     ) {
         match chain.decide(subject, from) {
             Outcome::Forward(subject) => self.release(state, chain, *subject, ticket),
-            Outcome::Answer { subject, answer, by } => {
-                self.note_names(state, &subject);
+            Outcome::Answer {
+                mut subject,
+                answer,
+                by,
+                is_verdict,
+            } => {
+                self.note_names(state, &mut subject);
                 if let Some(own) = ticket.own {
-                    self.beat_refused(state, own);
+                    self.beat_refused(state, own, is_verdict);
                 }
-                self.answer_of_filter(state, chain, *subject, &answer, by);
+                self.answer_of_filter(state, chain, *subject, (&answer, by));
             }
-            Outcome::Delay { subject, wait, next } => {
-                self.note_names(state, &subject);
+            Outcome::Delay {
+                mut subject,
+                wait,
+                next,
+            } => {
+                self.note_names(state, &mut subject);
                 let stage = match next {
                     Some(next) => Stage::Next(Arc::clone(chain), next),
                     None => Stage::NothingNew,
                 };
-                self.hold(state, Held::new(*subject, ticket, wait, stage));
+                state.hold(Held::new(*subject, ticket, wait, stage));
             }
             Outcome::Drop => debug!(peer = %self.peer, "a filter dropped a one-way command"),
             Outcome::Close { subject, reason } => {
@@ -157,8 +160,8 @@ impl Session {
         mut subject: Subject,
         ticket: Ticket,
     ) {
-        self.note_names(state, &subject);
-        let code = subject.code();
+        self.note_names(state, &mut subject);
+        let code = subject.request_code();
         let names = subject.names().cloned();
         let keeps = names.is_some() || keeps_request(chain, code);
         let asked = keeps.then(|| subject.to_asked());
@@ -175,6 +178,9 @@ impl Session {
                 },
             ),
             Err((code, remark)) => {
+                if let Some(own) = ticket.own {
+                    self.beat_refused(state, own, true);
+                }
                 debug!(peer = %self.peer, code = original.0.code.0, error = remark, "a changed request cannot go on");
                 state.answer_error((&original.0, original.1), code, &remark);
             }
@@ -188,15 +194,16 @@ impl Session {
         names: Option<&Names>,
         ticket: &Ticket,
     ) -> Result<(Head, Frame), (Code, String)> {
-        let ours = |what: String| (response::SYSTEM_ERROR, format!("gimbal: {what}"));
+        let code = quiet_code(subject.request_code());
+        let ours = |what: String| (code, format!("gimbal: {what}"));
         let Parts {
             head,
             frame,
             mut is_changed,
             ..
         } = subject.into_parts().map_err(ours)?;
-        if !is_changed && names.is_none() {
-            return Ok((head, frame));
+        if names.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
+            return self.fitting(head, frame);
         }
         let mut command = Command::decode(&frame).map_err(|error| ours(error.to_string()))?;
         if let Some(names) = names {
@@ -212,6 +219,13 @@ impl Session {
             .renew(config.credentials.as_deref(), &ticket.identity, &mut command)
             .map_err(|error| ours(error.to_string()))?;
         let frame = command.encode().map_err(|error| ours(error.to_string()))?;
+        let head = Head::scan(&frame).map_err(|error| ours(error.to_string()))?;
+        self.fitting(head, frame)
+    }
+
+    /// The request, if brokers accept one of its size.
+    fn fitting(&self, head: Head, frame: Frame) -> Result<(Head, Frame), (Code, String)> {
+        let config = self.core.config.load();
         if frame.len() > config.limits.frame {
             let what = format!(
                 "with what filters changed, the command has {} bytes; at most {} are accepted",
@@ -220,7 +234,6 @@ impl Session {
             );
             return Err((response::MESSAGE_ILLEGAL, format!("gimbal: {what}")));
         }
-        let head = Head::scan(&frame).map_err(|error| ours(error.to_string()))?;
         Ok((head, frame))
     }
 
@@ -230,11 +243,10 @@ impl Session {
         state: &mut State,
         chain: &Chain,
         mut subject: Subject,
-        answer: &Answer,
-        by: usize,
+        (answer, by): (&Answer, usize),
     ) {
         let command = answer.to_command(subject.head(), subject.kind());
-        if !chain.wants(Phase::Response, subject.code(), false) || by == 0 {
+        if !chain.wants(Phase::Response, subject.request_code(), false) || by == 0 {
             return state.answer(&command);
         }
         let asked = subject.to_asked();
@@ -245,8 +257,10 @@ impl Session {
         let response = Subject::response(Way::Response, head, frame, asked, client)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
         match chain.respond(Box::new(response), by) {
-            Outcome::Close { reason, .. } => {
-                state.answer(&command);
+            Outcome::Close { subject, reason } => {
+                let (head, kind) = (subject.head(), subject.kind());
+                let refusal = Command::answer(head, kind, response::SYSTEM_ERROR);
+                state.answer(&refusal.with_remark(reason.as_str()));
                 self.close(state, reason);
             }
             Outcome::Forward(response) => match response.into_parts() {
@@ -259,14 +273,24 @@ impl Session {
     }
 
     /// Keeps names as a filter has just mapped them.
-    pub(super) fn note_names(&self, state: &mut State, subject: &Subject) {
-        if subject.names_changed() {
-            state.filters.names = subject.names().cloned();
+    pub(super) fn note_names(&self, state: &mut State, subject: &mut Subject) {
+        if !subject.take_names_changed() {
+            return;
+        }
+        let names = subject.names().cloned();
+        // A request may be held so long that the filter has gone since.
+        let chain = self.core.filters.chains().load();
+        let is_there = |id| chain.members().iter().any(|member| member.id == id);
+        if names.as_ref().is_none_or(|names| is_there(names.owner)) {
+            state.filters.names = names;
         }
     }
 
     /// Ends the connection once what is in flight has been answered.
     pub(super) fn close(&self, state: &mut State, reason: String) {
+        if state.closed.is_some() {
+            return;
+        }
         info!(peer = %self.peer, reason, "a filter closes the connection");
         let now = Instant::now();
         state.leave_at = Some((now, now + CLOSE_LIMIT));
@@ -285,16 +309,21 @@ impl Session {
 /// Whether the request must be remembered for response hooks. Long polls always are: the chain in force when their answer
 /// arrives may be another one.
 fn keeps_request(chain: &Chain, code: Code) -> bool {
-    chain.wants(Phase::Response, code, false)
-        || (!chain.members().is_empty()
-            && matches!(
-                code,
-                rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION
-            ))
+    chain.wants(Phase::Response, code, false) || waits_long(code)
+}
+
+/// Codes whose answers may be long in coming.
+fn waits_long(code: Code) -> bool {
+    matches!(
+        code,
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION
+    )
 }
 
 /// What stays with a request while filters decide about it.
-fn ticket(config: &Config, (head, frame): (&Head, &Frame), identity: Identity, now: Instant) -> Ticket {
+pub(super) fn ticket(config: &Config, (head, frame): (&Head, &Frame), now: Instant) -> Ticket {
+    let credentials = config.credentials.as_deref();
+    let identity = credentials.map_or(Identity::Unsigned, |keys| keys.verify(head, frame));
     let fields = head.fields(frame);
     let wait = max_wait(head.code, &fields, &config.timeouts.commands);
     Ticket {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::filtering::framed;
 use super::gather::{Gather, Gathering};
 use super::request::{Request, has_records, is_pull, is_send};
 use super::{Session, State};
+use crate::auth::{Identity, Seal};
 use crate::protocol::body::{ConsumerGroup, QueueSet, encode_lock_answer};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, response};
@@ -81,18 +83,48 @@ impl Session {
             rq::LOCK_BATCH_MQ => Gathering::Lock,
             _ => Gathering::Unlock,
         };
+        let parts = parts
+            .into_iter()
+            .map(|(broker, body)| Ok((broker, self.with_part(request, body)?)));
+        let parts: Vec<_> = match parts.collect::<Result<_, String>>() {
+            Ok(parts) => parts,
+            Err(why) => {
+                let remark = format!("gimbal: the queues are on several brokers: {why}");
+                return state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
+            }
+        };
         let gather = state.add_gather(Gather::new(what, request, parts.len()));
-        for (broker, body) in parts {
-            let Ok(frame) = request.frame.with_body(body.into()) else {
-                continue;
-            };
-            let part = Request {
-                frame,
-                ..request.clone()
-            };
+        for (broker, part) in parts {
             self.forward_part(state, &broker, part, gather);
         }
         self.finish_if_complete(state, gather);
+    }
+
+    /// The request with a part of its body, signed again if it is signed.
+    fn with_part(&self, request: &Request, body: Vec<u8>) -> Result<Request, String> {
+        let seal = Seal::of(&request.head.fields(&request.frame));
+        if seal == Seal::Unsigned {
+            let frame = request.frame.with_body(body.into());
+            return Ok(Request {
+                frame: frame.map_err(|error| error.to_string())?,
+                ..request.clone()
+            });
+        }
+        let config = self.core.config.load();
+        let keys = config.credentials.as_deref();
+        let identity = keys.map_or(Identity::Unsigned, |keys| {
+            keys.verify(&request.head, &request.frame)
+        });
+        let mut command = Command::decode(&request.frame).map_err(|error| error.to_string())?;
+        command.body = body.into();
+        seal.renew(keys, &identity, &mut command)
+            .map_err(|error| error.to_string())?;
+        let (head, frame) = framed(&command)?;
+        Ok(Request {
+            head,
+            frame,
+            ..request.clone()
+        })
     }
 
     pub(super) fn forward_transaction(self: &Arc<Self>, state: &mut State, request: Request) {

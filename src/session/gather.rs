@@ -110,9 +110,14 @@ impl Session {
             head,
             kind,
             followers,
-            asked,
+            mut asked,
+            answers,
             ..
         } = gather;
+        if answers.is_empty() && answer.code != response::SUCCESS {
+            // An error of Gimbal's own is for the client alone.
+            asked = None;
+        }
         let everybody = std::iter::once((head, kind)).chain(followers);
         for (head, _kind) in everybody.filter(|(head, _)| !head.is_oneway()) {
             answer.opaque = head.opaque;

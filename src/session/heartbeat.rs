@@ -241,7 +241,8 @@ impl Session {
     /// The client has to do with the brokers of one more topic: they get to know it.
     pub(super) fn introduce_to(self: &Arc<Self>, state: &mut State, brokers: impl Iterator<Item = String>) {
         let now = Instant::now();
-        if self.place.broker.is_some() || !state.beat.as_ref().is_some_and(|beat| beat.is_current(now)) {
+        let speaks = |beat: &Beat| beat.passed.is_some() && beat.is_current(now);
+        if self.place.broker.is_some() || !state.beat.as_ref().is_some_and(speaks) {
             return;
         }
         for broker in brokers {
@@ -260,7 +261,8 @@ impl Session {
                     beat.left.remove(0);
                 }
             }
-            if has_left_all(beat) {
+            // One that no broker has heard waits for a chain that lets it pass.
+            if beat.passed.is_some() && has_left_all(beat) {
                 state.beat = None;
             }
         }

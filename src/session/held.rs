@@ -1,6 +1,6 @@
 //! Requests that filters hold: until their time is over, and sends to one queue in their order.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::filtering::Ticket;
 use super::{Session, State};
 use crate::filter::{Chain, Client, Names, Subject};
+use crate::protocol::body::{ClientConfig, Heartbeat, QueueSet};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, FLAG_RESPONSE, Fields, Head, response};
+use crate::protocol::{Code, Command, FLAG_RESPONSE, Fields, Frame, Head, response};
 
 /// Requests of one client that may be held at a time; beyond it the client is not read.
 const HELD_OPEN: usize = 4_096;
@@ -32,9 +33,10 @@ pub(super) struct Filters {
 }
 
 /// The queue a send goes to: sends to it stay in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Lane {
     topic: String,
+    broker: String,
     queue: i32,
 }
 
@@ -64,6 +66,7 @@ impl Lane {
     pub(super) fn of(fields: &Fields<'_>) -> Self {
         Self {
             topic: fields.first_of(&["b", "topic"]).unwrap_or_default().into_owned(),
+            broker: fields.first_of(&["n", "bname"]).unwrap_or_default().into_owned(),
             queue: fields
                 .first_of(&["e", "queueId"])
                 .and_then(|queue| queue.parse().ok())
@@ -124,7 +127,13 @@ impl Filters {
     }
 
     /// The client as the command with this head shows it.
-    pub(super) fn client_of(&mut self, head: &Head, user: Option<&str>) -> Arc<Client> {
+    pub(super) fn client_of(&mut self, (head, frame): (&Head, &Frame), user: Option<&str>) -> Arc<Client> {
+        let id = client_id(head, frame);
+        if head.code == rq::HEART_BEAT
+            && let Some(id) = &id
+        {
+            self.note_client_id(id);
+        }
         let known = &self.client;
         if known.language != head.language || known.version != head.version || known.user.as_deref() != user {
             let client = Arc::make_mut(&mut self.client);
@@ -132,7 +141,11 @@ impl Filters {
             client.version = head.version;
             client.user = user.map(Into::into);
         }
-        Arc::clone(&self.client)
+        let mut client = Arc::clone(&self.client);
+        if let Some(id) = id.filter(|id| client.client_id.as_deref() != Some(id)) {
+            Arc::make_mut(&mut client).client_id = Some(id.into());
+        }
+        client
     }
 
     /// The client said its id.
@@ -150,30 +163,33 @@ impl Filters {
 
     /// The first that is over, or that waited behind one that has gone.
     fn take_ready(&mut self, now: Instant) -> Option<Held> {
-        let is_ready = |at: usize, held: &Held| {
-            held.until <= now
-                || (matches!(held.stage, Stage::Behind)
-                    && !self
-                        .held
-                        .iter()
-                        .take(at)
-                        .any(|earlier| earlier.ticket.lane == held.ticket.lane))
-        };
-        let at = self
+        let mut busy = HashSet::new();
+        let at = self.held.iter().position(|held| {
+            let is_first = held.ticket.lane.as_ref().is_none_or(|lane| busy.insert(lane));
+            held.until <= now || (is_first && matches!(held.stage, Stage::Behind))
+        })?;
+        self.take(at)
+    }
+
+    /// Takes out every long poll.
+    fn take_polls(&mut self) -> Vec<Held> {
+        let mut polls = Vec::new();
+        while let Some(at) = self
             .held
             .iter()
-            .enumerate()
-            .find(|(at, held)| is_ready(*at, held))
-            .map(|(at, _)| at)?;
-        self.take(at)
+            .position(|held| is_poll(&held.subject) && !held.subject.is_oneway())
+        {
+            polls.extend(self.take(at));
+        }
+        polls
     }
 }
 
-impl Session {
+impl State {
     /// Holds a request.
-    pub(super) fn hold(&self, state: &mut State, held: Held) {
-        state.due_by(held.until);
-        state.filters.held_bytes = state.filters.held_bytes.saturating_add(held.bytes);
+    pub(super) fn hold(&mut self, held: Held) {
+        self.due_by(held.until);
+        self.filters.held_bytes = self.filters.held_bytes.saturating_add(held.bytes);
         // A send that is held again is still before those that wait behind it.
         let behind = |other: &Held| {
             matches!(other.stage, Stage::Behind)
@@ -182,14 +198,25 @@ impl Session {
         };
         let at = match held.stage {
             Stage::Behind => None,
-            Stage::Next(..) | Stage::NothingNew => state.filters.held.iter().position(behind),
+            Stage::Next(..) | Stage::NothingNew => self.filters.held.iter().position(behind),
         };
         match at {
-            Some(at) => state.filters.held.insert(at, held),
-            None => state.filters.held.push_back(held),
+            Some(at) => self.filters.held.insert(at, held),
+            None => self.filters.held.push_back(held),
         }
     }
 
+    /// Tells the client that there is nothing new for the polls that are held: it is to ask again elsewhere.
+    pub(super) fn give_up_polls(&mut self) {
+        for held in self.filters.take_polls() {
+            if let Some(answer) = nothing_new(&held.subject) {
+                self.answer(&answer);
+            }
+        }
+    }
+}
+
+impl Session {
     /// Goes on with requests whose time is over; when the next one's will be.
     pub(super) fn expire_held(self: &Arc<Self>, state: &mut State, now: Instant) -> Option<Instant> {
         while let Some(held) = state.filters.take_ready(now) {
@@ -216,15 +243,40 @@ impl Session {
             }
             Stage::Behind if ticket.deadline <= now => {
                 let remark = "gimbal: earlier sends to this queue were held for too long";
-                state.answer_error((subject.head(), subject.kind()), response::SYSTEM_BUSY, remark);
+                // Producers do not send it again elsewhere after this code.
+                state.answer_error((subject.head(), subject.kind()), response::FLOW_CONTROL, remark);
             }
             Stage::Behind => {
                 let chain = self.core.filters.chains().load_full();
-                self.ask(state, &chain, Box::new(subject), 0, ticket);
+                self.ask(state, &chain, 0, (Box::new(subject), ticket));
             }
-            Stage::Next(chain, next) => self.ask(state, &chain, Box::new(subject), next, ticket),
+            Stage::Next(chain, next) => self.ask(state, &chain, next, (Box::new(subject), ticket)),
         }
     }
+}
+
+/// Whether the request polls: answered with nothing new its client asks again. A pop held here has taken nothing yet.
+fn is_poll(subject: &Subject) -> bool {
+    matches!(
+        subject.request_code(),
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION
+    )
+}
+
+/// The client id that a request names.
+fn client_id(head: &Head, frame: &Frame) -> Option<String> {
+    let id = match head.code {
+        rq::HEART_BEAT => Heartbeat::decode(frame.body()).ok()?.client_id,
+        rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => {
+            QueueSet::decode(frame.body()).ok()?.client_id()?.to_owned()
+        }
+        rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => {
+            ClientConfig::decode(frame.body()).ok()?.client_id().to_owned()
+        }
+        rq::UNREGISTER_CLIENT => head.fields(frame).find("clientID")?.into_owned(),
+        _ => return None,
+    };
+    (!id.is_empty()).then_some(id)
 }
 
 /// What tells a client that there is nothing, so that it asks again from where it was; none for one-way commands.
@@ -233,7 +285,7 @@ fn nothing_new(subject: &Subject) -> Option<Command> {
         return None;
     }
     Some(empty_answer(
-        subject.code(),
+        subject.request_code(),
         subject.kind(),
         subject.head().opaque,
         subject.queue_offset(),

@@ -11,7 +11,7 @@ use super::{Session, State};
 use crate::filter::{Asked, Outcome, Phase, Subject, Way, names};
 use crate::protocol::body::{MessageId, rewrite_store_hosts};
 use crate::protocol::request as rq;
-use crate::protocol::{Command, Frame, Head};
+use crate::protocol::{Command, Frame, Head, response};
 use crate::route::HalfMessage;
 
 /// Brokers wait at most 10 s for an answer.
@@ -109,24 +109,50 @@ impl Session {
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
         match chain.decide(Box::new(subject), 0) {
             Outcome::Forward(mut subject) => {
+                self.note_names(state, &mut subject);
                 let asked = keeps.then(|| subject.to_asked());
                 let parts = subject.into_parts().ok()?;
                 Some((parts.frame, asked))
             }
-            Outcome::Answer { subject, answer, .. } => {
+            Outcome::Answer {
+                mut subject,
+                answer,
+                by,
+                ..
+            } => {
                 // To the broker, as if the client had said so.
+                self.note_names(state, &mut subject);
                 let answer = answer.to_command(subject.head(), subject.kind());
-                if let (Some(slot), Ok((head, frame))) = (state.links.get_mut(&id), framed(&answer)) {
-                    slot.link.send(head, frame, None);
-                    slot.flush(Instant::now());
-                }
+                self.answer_push(state, id, (&subject.to_asked(), &answer), by);
                 None
             }
-            Outcome::Close { reason, .. } => {
+            Outcome::Close { mut subject, reason } => {
+                if !subject.is_oneway() {
+                    let answer = Command::answer(subject.head(), subject.kind(), response::SYSTEM_ERROR)
+                        .with_remark(reason.as_str());
+                    self.answer_push(state, id, (&subject.to_asked(), &answer), 0);
+                }
                 self.close(state, reason);
                 None
             }
             Outcome::Delay { .. } | Outcome::Drop => None,
+        }
+    }
+
+    /// Answers a push in the client's place; filters below number `below` see the answer.
+    fn answer_push(
+        &self,
+        state: &mut State,
+        id: u32,
+        (asked, answer): (&Arc<Asked>, &Command),
+        below: usize,
+    ) {
+        let judged = framed(answer)
+            .ok()
+            .and_then(|answer| self.judge_push_answer(state, asked, answer, below));
+        if let (Some(slot), Some((head, frame))) = (state.links.get_mut(&id), judged) {
+            slot.link.send(head, frame, None);
+            slot.flush(Instant::now());
         }
     }
 
@@ -136,7 +162,7 @@ impl Session {
             return;
         };
         let answered = match &push.asked {
-            Some(asked) => self.judge_push_answer(state, asked, head, frame),
+            Some(asked) => self.judge_push_answer(state, asked, (head.clone(), frame), usize::MAX),
             None => Some((head.clone(), frame)),
         };
         if let Some((head, frame)) = answered
@@ -147,23 +173,26 @@ impl Session {
         }
     }
 
-    /// Asks the chain about the client's answer to a push, and maps its names.
+    /// Asks the members below number `below` about the client's answer to a push, and maps its names.
     fn judge_push_answer(
         &self,
         state: &mut State,
         asked: &Arc<Asked>,
-        head: &Head,
-        frame: Frame,
+        (head, frame): (Head, Frame),
+        below: usize,
     ) -> Option<(Head, Frame)> {
         let chain = self.core.filters.chains().load();
         let client = Arc::clone(&state.filters.client);
-        let subject = Subject::response(Way::PushResponse, head.clone(), frame, Arc::clone(asked), client)
+        let question = (head.clone(), frame.kind());
+        let subject = Subject::response(Way::PushResponse, head, frame, Arc::clone(asked), client)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
-        let parts = match chain.respond(Box::new(subject), usize::MAX) {
+        let parts = match chain.respond(Box::new(subject), below) {
             Outcome::Forward(subject) => subject.into_parts().ok()?,
             Outcome::Close { reason, .. } => {
+                let refusal = Command::answer(&question.0, question.1, response::SYSTEM_ERROR)
+                    .with_remark(reason.as_str());
                 self.close(state, reason);
-                return None;
+                return framed(&refusal).ok();
             }
             // A response is neither answered, held nor dropped.
             Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => return None,

@@ -19,7 +19,7 @@ use super::pushes::Push;
 use super::query::Recent;
 use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
-use crate::protocol::{Code, Command, Head, Kind, Language};
+use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Kind, Language, response};
 use crate::socket::{Outbox, Progress};
 use crate::upstream::{Link, Phase};
 
@@ -205,7 +205,16 @@ impl State {
     pub(super) fn answer(&mut self, answer: &Command) {
         match answer.encode() {
             Ok(frame) => self.client.push(frame),
-            Err(error) => tracing::error!(%error, code = answer.code.0, "an answer could not be encoded"),
+            Err(error) => {
+                tracing::error!(%error, code = answer.code.0, "an answer could not be encoded");
+                let mut failed = Command::request(response::SYSTEM_ERROR, answer.opaque);
+                failed.flag = FLAG_RESPONSE;
+                failed.set_kind(answer.kind());
+                let failed = failed.with_remark("gimbal: the answer is too long for its encoding");
+                if let Ok(frame) = failed.encode() {
+                    self.client.push(frame);
+                }
+            }
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use gimbal::config::sidecar;
+use gimbal::filter::{Budget, Loader, Source};
+use gimbal::wasm::Host;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -178,6 +182,29 @@ fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
         }
     }
     (imports, exports)
+}
+
+/// Loading ends with the self-tests of the manifest.
+#[test]
+fn every_artefact_loads_with_the_sidecar_that_comes_with_it() {
+    let host = Host::new(None).unwrap();
+    for filter in SHIPPED {
+        let sidecar = sidecar::read("sidecar.toml", &text(filter, "sidecar.toml")).unwrap();
+        let loaded = host.load(Source {
+            name: filter.into(),
+            bytes: artefact(filter).into(),
+            config: sidecar.config,
+            budget: Budget::default(),
+            grants: None,
+            state: Arc::default(),
+        });
+        let about = loaded.unwrap_or_else(|error| panic!("{filter}: {error}")).about;
+        assert_eq!(about.title.as_deref(), Some(filter));
+        assert_eq!(
+            about.policy, sidecar.on_error,
+            "{filter}: manifest and sidecar differ"
+        );
+    }
 }
 
 #[test]

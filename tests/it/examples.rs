@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gimbal::auth::Credentials;
-use gimbal::config::Sources;
+use gimbal::config::{Sources, sidecar};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -65,8 +65,18 @@ fn every_example_config_loads() {
     let found = with_ending("toml");
     assert!(found.len() >= 3, "examples were found: {found:?}");
     for file in found {
-        loads(&file, &file.display().to_string());
+        if file.parent().is_some_and(|folder| folder.ends_with("filters.d")) {
+            is_sidecar(&fs::read_to_string(&file).unwrap());
+        } else {
+            loads(&file, &file.display().to_string());
+        }
     }
+}
+
+/// Checks settings that stand beside a filter.
+fn is_sidecar(text: &str) {
+    let checked = sidecar::check("sidecar.toml", text);
+    assert!(checked.is_ok(), "{text}: {checked:#?}");
 }
 
 #[test]
@@ -85,6 +95,10 @@ fn every_config_in_the_readme_loads() {
     let found = blocks(&readme(), "toml");
     assert!(!found.is_empty(), "the README shows a configuration");
     for block in found {
+        if block.starts_with("# filters.d/") {
+            is_sidecar(&block);
+            continue;
+        }
         fs::write(&file, &block).unwrap();
         loads(&file, &block);
     }
@@ -109,10 +123,13 @@ fn every_gimbal_command_in_the_readme_is_understood() {
     assert!(commands.len() >= 4, "commands were found: {commands:?}");
     for command in commands {
         let mut words: Vec<&str> = command.split_whitespace().collect();
+        let is_install = words.contains(&"install");
         match words.first_mut() {
             Some(first) if *first == "run" => *first = "check",
             // It would go on running; that it is understood is seen by asking for its help.
             Some(first) if *first == "dev" => words.push("--help"),
+            // It would write beside the examples.
+            Some(first) if *first == "filter" && is_install => words.push("--help"),
             _ => {}
         }
         let output = Command::new(env!("CARGO_BIN_EXE_gimbal"))

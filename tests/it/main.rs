@@ -14,6 +14,7 @@ mod deadlines;
 mod dev;
 mod drain;
 mod examples;
+mod filters;
 mod folder;
 mod frames;
 mod heartbeat;

@@ -54,7 +54,8 @@ impl Requests for Acl {
             return Verdict::Forward;
         }
         let who = Who::of(&command.client());
-        let mut accesses = command.accesses();
+        let accesses = command.accesses().into_iter();
+        let mut accesses: Vec<Access> = accesses.map(|access| rules::judged(code, access)).collect();
         if accesses.is_empty() && !MAY_TOUCH_NOTHING.contains(&code) {
             accesses.push(Access {
                 action: if code == code::VIEW_MESSAGE_BY_ID {
@@ -113,7 +114,7 @@ impl Acl {
                 rule: None,
             };
         }
-        self.config.decide(who, &rules::judged(code, access))
+        self.config.decide(who, access)
     }
 }
 

@@ -215,18 +215,18 @@ impl Rule {
 
 /// The access as rules see it. Of a send to a topic the producer group does not count: it is a mere word of the client.
 /// A send that touches a group alone goes to the group's retry topic, which members do.
-pub fn judged(code: Code, access: &Access) -> Access {
+pub fn judged(code: Code, access: Access) -> Access {
     let is_send = code::SENDS.contains(&code);
     match (&access.topic, access.action) {
         (Some(_), Action::Publish) => Access {
             group: None,
-            ..access.clone()
+            ..access
         },
         (None, Action::Publish) if is_send => Access {
             action: Action::Subscribe,
-            ..access.clone()
+            ..access
         },
-        _ => access.clone(),
+        _ => access,
     }
 }
 

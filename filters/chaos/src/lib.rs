@@ -83,6 +83,9 @@ impl Filter for Chaos {
                 .topics(rule.topics.iter())
                 .groups(rule.groups.iter())
         };
+        if self.rules.is_empty() {
+            return vec![Interest::nothing()];
+        }
         self.rules.iter().map(interest).collect()
     }
 }
@@ -142,7 +145,12 @@ mod tests {
     fn nothing_happens_unless_it_is_enabled() {
         let chaos: Loaded<Chaos> = load(json!({ "rules": [{ "percent": 100, "fault": "close" }] })).unwrap();
         assert!(!chaos.request(Request::send("orders")).seen);
-        assert!(load::<Chaos>(json!({})).unwrap().interests.is_empty());
+        assert!(
+            !load::<Chaos>(json!({}))
+                .unwrap()
+                .request(Request::send("orders"))
+                .seen
+        );
     }
 
     #[test]

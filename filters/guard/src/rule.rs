@@ -113,14 +113,16 @@ impl Rule {
             return None;
         }
         let messages = match command.messages().all() {
-            Ok(messages) => messages,
+            Ok(messages) => messages.collect::<Vec<_>>(),
             Err(why) => return Some(format!("the messages cannot be read: {why}")),
         };
-        let count = u32::try_from(messages.size_hint().0).unwrap_or(u32::MAX);
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
         if let Some(most) = self.max_batch.filter(|most| count > *most) {
             return Some(format!("{count} messages in a batch, at most {most} are allowed"));
         }
-        let mut faults = messages.map(|message| (message.index(), self.fault_of_message(message)));
+        let mut faults = messages
+            .into_iter()
+            .map(|message| (message.index(), self.fault_of_message(message)));
         let (index, fault) = faults.find_map(|(index, fault)| Some((index, fault?)))?;
         Some(if count > 1 {
             format!("message {} of {count}: {fault}", index + 1)

@@ -32,6 +32,9 @@ impl Filter for RateLimit {
     }
 
     fn interests(&self) -> Vec<Interest> {
+        if self.rules.is_empty() {
+            return vec![Interest::nothing()];
+        }
         let mut interests = Vec::new();
         let (sends, consumes): (Vec<&Rule>, Vec<&Rule>) =
             self.rules.iter().partition(|rule| rule.is(Direction::Send));

@@ -19,8 +19,8 @@ impl Path {
     }
 }
 
-/// What becomes of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of a value; the stronger stands behind the weaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// The mask takes its place.
     Mask,
@@ -215,11 +215,7 @@ fn matching<'a>(live: &[Live<'a>], key: &str) -> (Option<Action>, Vec<Live<'a>>)
     let (mut action, mut deeper) = (None, Vec::new());
     for (path, own) in live {
         match path.split_first() {
-            Some((first, [])) if first.fits(key) => {
-                if action != Some(Action::Drop) {
-                    action = Some(*own);
-                }
-            }
+            Some((first, [])) if first.fits(key) => action = action.max(Some(*own)),
             Some((first, rest)) if first.fits(key) => deeper.push((rest, *own)),
             _ => {}
         }
@@ -260,7 +256,7 @@ mod tests {
             (r#"{"a":1,"b":2,"c":3}"#, r#"{"b":2,"c":3}"#),
             (r#"{"b":2,"a":{"x":[1]},"c":3}"#, r#"{"b":2,"c":3}"#),
             (r#"{"b":2, "a":1}"#, r#"{"b":2}"#),
-            (r#"{"a":1}"#, r#"{}"#),
+            (r#"{"a":1}"#, "{}"),
             (r#"{ "a" : 1 , "a" : 2 , "b" : 3 }"#, r#"{ "b" : 3 }"#),
         ] {
             assert_eq!(edited(text, &[], &["a"]).unwrap(), left);

@@ -70,8 +70,7 @@ impl Redact {
         if rules.is_empty() {
             return Ok(());
         }
-        // From the last to the first: what is taken out does not change the numbers of those to come.
-        for message in command.messages().all()?.rev() {
+        for message in command.messages().all()? {
             self.redact_message(message, &rules)?;
         }
         Ok(())

@@ -159,3 +159,17 @@ fn the_manifest_holds() {
         env!("CARGO_PKG_VERSION"),
     );
 }
+
+#[test]
+fn everything_can_be_taken_out_of_an_answer_and_nothing_of_a_push() {
+    let redact = redact(&json!({ "mask": ["card"], "non_json": "drop" }));
+    let push = Request::new(309).messages([Message::new("hello")]);
+    assert_eq!(
+        redact.request(push).verdict,
+        Verdict::Drop,
+        "a push keeps its message"
+    );
+    let outcome = redact.response(Request::pull("orders", "g").found([Message::new("a"), Message::new("b")]));
+    assert_eq!(outcome.verdict, Verdict::Forward);
+    assert!(outcome.command.messages.is_empty());
+}

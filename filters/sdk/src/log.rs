@@ -8,23 +8,45 @@ pub fn write(level: Level, text: &str) {
     host::log::write(level, text);
 }
 
-macro_rules! level_macro {
-    ($dollar:tt $name:ident $level:ident $doc:literal) => {
-        #[doc = $doc]
-        #[macro_export]
-        macro_rules! $name {
-                    ($dollar($dollar text:tt)+) => {
-                        $crate::log::write($crate::Level::$level, &::std::format!($dollar($dollar text)+))
-                    };
-                }
+/// A line for who follows single commands. Formats as `format!` does.
+#[macro_export]
+macro_rules! trace {
+    ($($text:tt)+) => {
+        $crate::log::write($crate::Level::Trace, &::std::format!($($text)+))
     };
 }
 
-level_macro!($ trace Trace "A line for who follows single commands.");
-level_macro!($ debug Debug "A line for who looks for a fault.");
-level_macro!($ info Info "A line that says what happened.");
-level_macro!($ warn Warn "A line that someone should look at.");
-level_macro!($ error Error "A line about a fault of the filter itself.");
+/// A line for who looks for a fault. Formats as `format!` does.
+#[macro_export]
+macro_rules! debug {
+    ($($text:tt)+) => {
+        $crate::log::write($crate::Level::Debug, &::std::format!($($text)+))
+    };
+}
+
+/// A line that says what happened. Formats as `format!` does.
+#[macro_export]
+macro_rules! info {
+    ($($text:tt)+) => {
+        $crate::log::write($crate::Level::Info, &::std::format!($($text)+))
+    };
+}
+
+/// A line that someone should look at. Formats as `format!` does.
+#[macro_export]
+macro_rules! warn {
+    ($($text:tt)+) => {
+        $crate::log::write($crate::Level::Warn, &::std::format!($($text)+))
+    };
+}
+
+/// A line about a fault of the filter itself. Formats as `format!` does.
+#[macro_export]
+macro_rules! error {
+    ($($text:tt)+) => {
+        $crate::log::write($crate::Level::Error, &::std::format!($($text)+))
+    };
+}
 
 /// Numbers for the operator's monitoring. Gimbal puts `gimbal_filter_` and the filter's name before each name.
 pub mod metrics {

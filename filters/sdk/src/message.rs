@@ -12,7 +12,8 @@ impl Messages {
         Self(())
     }
 
-    /// How many there are; 0 in commands that carry none. An error says why they cannot be read.
+    /// How many came with the command, also those that were taken out since; 0 in commands that carry none. An error says
+    /// why they cannot be read.
     pub fn count(&self) -> Result<u32, String> {
         host::count()
     }
@@ -22,9 +23,10 @@ impl Messages {
         Message { index }
     }
 
-    /// All of them. To take some out, walk `.rev()`: then those to come keep their numbers.
-    pub fn all(&self) -> Result<impl DoubleEndedIterator<Item = Message> + use<>, String> {
-        Ok((0..self.count()?).map(|index| Message { index }))
+    /// All that are there: without those that this or an earlier filter took out. The others keep their numbers.
+    pub fn all(&self) -> Result<impl Iterator<Item = Message> + use<>, String> {
+        let all = (0..self.count()?).map(|index| Message { index });
+        Ok(all.filter(|message| message.is_there()))
     }
 }
 
@@ -38,6 +40,11 @@ impl Message {
     /// Its number in the command, from 0.
     pub fn index(self) -> u32 {
         self.index
+    }
+
+    /// Whether it was not taken out.
+    pub fn is_there(self) -> bool {
+        self.body_size() > 0 || self.topic().is_some()
     }
 
     /// Its own topic; also in a retry or DLQ topic the one it was sent to first.

@@ -37,6 +37,14 @@ impl Interest {
         Self::requests(code::SENDS)
     }
 
+    /// What no command fits: for a filter that its configuration leaves without work. Gimbal does not load a filter that
+    /// has no interest at all, unless it has the hooks of connections.
+    #[must_use]
+    pub fn nothing() -> Self {
+        // No client sends this code.
+        Self::requests([0])
+    }
+
     fn new(phase: Phase, codes: impl IntoIterator<Item = Code>) -> Self {
         Self {
             codes: codes.into_iter().collect(),

@@ -1,7 +1,9 @@
 //! Copies of what was accepted last, so that a restart with a broken file does not open a door.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -112,7 +114,10 @@ impl Accepted {
         if copies.first() == Some(&copy) {
             return Ok(());
         }
-        std::fs::create_dir_all(&self.folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)?;
         self.write(&copy.wasm, &past.bytes)?;
         if let (Some(digest), Some(text)) = (&copy.sidecar, &past.sidecar) {
             self.write(digest, text.as_bytes())?;
@@ -160,8 +165,15 @@ impl Accepted {
     /// A crash leaves the old file or the new one.
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let fresh = self.folder.join(format!("{name}.new"));
-        std::fs::write(&fresh, bytes)?;
-        std::fs::File::open(&fresh)?.sync_all()?;
+        // Settings of filters may hold secrets, and whoever may write here says what serves after a restart.
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
         std::fs::rename(&fresh, self.folder.join(name))
     }
 }
@@ -206,6 +218,17 @@ mod tests {
 
         accepted.retain(|_| false).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn copies_are_their_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let copies = folder.path().join("filters");
+        open(&copies).keep("a", &past("1", Some("secret"))).unwrap();
+        let files = std::fs::read_dir(&copies).unwrap();
+        let modes = files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777);
+        assert_eq!(modes.collect::<BTreeSet<_>>(), BTreeSet::from([0o600]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -19,11 +20,14 @@ pub(super) struct Events {
     folder: PathBuf,
     watcher: Option<RecommendedWatcher>,
     /// Watched folders, with what tells that another one has taken the place.
-    armed: BTreeMap<PathBuf, (u64, u64)>,
+    armed: BTreeMap<PathBuf, Identity>,
     /// Folders of which every entry counts.
     inside: Arc<Mutex<BTreeSet<PathBuf>>>,
     wake: Arc<Notify>,
 }
+
+/// Device, inode, and the time it was made: inodes are used again.
+type Identity = (u64, u64, Option<SystemTime>);
 
 impl Events {
     /// Events of `folder`, an absolute path, which wake `wake`.
@@ -57,10 +61,11 @@ impl Events {
         let targets = files.filter_map(|file| file.path.canonicalize().ok());
         inside.extend(targets.filter_map(|target| target.parent().map(Path::to_owned)));
         let wanted = inside.iter().map(PathBuf::as_path).chain(self.folder.parent());
-        let wanted: BTreeMap<PathBuf, (u64, u64)> = wanted
+        let wanted: BTreeMap<PathBuf, Identity> = wanted
             .filter_map(|path| {
                 let found = std::fs::metadata(path).ok()?;
-                Some((path.to_owned(), (found.dev(), found.ino())))
+                let identity = (found.dev(), found.ino(), found.created().ok());
+                Some((path.to_owned(), identity))
             })
             .collect();
         if wanted == self.armed {

@@ -127,15 +127,13 @@ impl Keeper {
     }
 
     fn look(&mut self, when: When) -> Looked {
-        if let Some(events) = &mut self.events {
-            events.arm(None);
-        }
         let now = Instant::now();
-        let seen = match look(&self.folder) {
+        let listing = look(&self.folder);
+        if let Some(events) = &mut self.events {
+            events.arm(listing.as_ref().ok());
+        }
+        let seen = match listing {
             Ok(listing) => {
-                if let Some(events) = &mut self.events {
-                    events.arm(Some(&listing));
-                }
                 if when == When::Running && self.is_unsettled(&listing, now) {
                     return self.looked(false, self.timing.settle);
                 }
@@ -388,6 +386,8 @@ impl Keeper {
             slot.refuse(&error, &mut self.kit);
         }
         slot.note(&error, &mut self.kit);
+        // That it is missing has been told.
+        slot.gone = self.required.contains(name).then(Instant::now);
         self.slots.insert(name.to_owned(), slot);
     }
 

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 use self::events::Events;
 use self::keeper::{Keeper, Looked};
@@ -44,6 +45,9 @@ pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
 pub use trial::{Found, Trial, Tried, try_all};
+
+/// Time between two looks, however many events there are.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Which folder, and how it is looked after.
 #[derive(Debug, Clone)]
@@ -165,9 +169,10 @@ impl Folder {
     /// Dropping it between two looks leaves the last chain in force; so does dropping it within one.
     pub async fn run(mut self) {
         loop {
+            let looked = Instant::now();
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = tokio::time::sleep(self.again) => {}
+                () = sleep_until(looked + self.again) => {}
                 changed = self.settings.changed() => {
                     if changed.is_ok() {
                         let settings = self.settings.borrow_and_update().clone();
@@ -175,6 +180,7 @@ impl Folder {
                     }
                 }
             }
+            sleep_until(looked + PAUSE).await;
             let (keeper, looked) = blocking(self.keeper, Keeper::again).await;
             self.keeper = keeper;
             self.again = looked.again;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::{Names, Subject};
 use crate::filter::Access;
 use crate::filter::access::{Facts, broker_field, group_field, queue_field, topic_field};
+use crate::filter::messages::PopRequest;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Fields, Frame, Head};
 
@@ -26,9 +27,32 @@ pub struct Asked {
     pub user: Option<Arc<str>>,
     /// Topics and groups in it; those in its body were looked up before the body went.
     facts: OnceLock<Arc<Facts>>,
+    /// Of a pop that filters changed: what it asks for now.
+    popped: Option<Box<Popped>>,
+}
+
+/// Group and topic of a pop.
+#[derive(Debug, Clone)]
+struct Popped {
+    group: String,
+    topic: String,
 }
 
 impl Asked {
+    /// Of a request that no filter saw.
+    pub fn of(head: &Head, frame: &Frame) -> Arc<Self> {
+        let header = Frame::join(frame.kind(), frame.header(), Bytes::new());
+        Arc::new(Self {
+            code: head.code,
+            head: head.clone(),
+            frame: header.unwrap_or_else(|_as_long_as_before| frame.clone()),
+            names: None,
+            user: None,
+            facts: OnceLock::new(),
+            popped: None,
+        })
+    }
+
     /// The topic, where an ext field holds it.
     pub fn topic(&self) -> Option<Cow<'_, str>> {
         topic_field(self.code, &self.head.fields(&self.frame))
@@ -37,6 +61,28 @@ impl Asked {
     /// The group, where an ext field holds it.
     pub fn group(&self) -> Option<Cow<'_, str>> {
         group_field(self.code, &self.head.fields(&self.frame))
+    }
+
+    /// What a pop asked for, as its messages must be acknowledged: names as filters left them.
+    pub(super) fn pop_request(&self, answered_by: Option<&str>) -> Option<PopRequest> {
+        if self.code != rq::POP_MESSAGE {
+            return None;
+        }
+        let fields = self.head.fields(&self.frame);
+        let text = |name| fields.find(name).unwrap_or_default().into_owned();
+        let popped = match self.popped.as_deref() {
+            Some(popped) => popped.clone(),
+            None => Popped {
+                group: text("consumerGroup"),
+                topic: text("topic"),
+            },
+        };
+        Some(PopRequest {
+            group: popped.group,
+            topic: popped.topic,
+            broker: answered_by.map_or_else(|| text("bname"), str::to_owned),
+            is_ordered: fields.is_true("order"),
+        })
     }
 }
 
@@ -91,14 +137,27 @@ impl Subject {
         if has_names_in_body(self.code) {
             facts.get_or_init(|| self.facts());
         }
-        let header = Frame::join(self.frame.kind(), self.frame.header(), Bytes::new());
-        Arc::new(Asked {
-            code: self.code,
-            head: self.head.clone(),
-            frame: header.unwrap_or_else(|_as_long_as_before| self.frame.clone()),
-            names: self.names.clone(),
-            user: self.client.user.clone(),
-            facts,
+        let mut asked = Asked::of(&self.head, &self.frame);
+        let popped = self.popped().map(Box::new);
+        let known = Arc::make_mut(&mut asked);
+        known.names.clone_from(&self.names);
+        known.user.clone_from(&self.client.user);
+        known.facts = facts;
+        known.popped = popped;
+        asked
+    }
+
+    /// Group and topic of a pop, when something was changed.
+    fn popped(&mut self) -> Option<Popped> {
+        if self.code != rq::POP_MESSAGE {
+            return None;
+        }
+        let (head, frame) = self.changed_header()?;
+        let fields = head.fields(&frame);
+        let text = |name| fields.find(name).unwrap_or_default().into_owned();
+        Some(Popped {
+            group: text("consumerGroup"),
+            topic: text("topic"),
         })
     }
 
@@ -126,17 +185,16 @@ impl Subject {
             return read(&asked.head.fields(&asked.frame));
         }
         self.settle_content();
-        match self.command.as_ref().filter(|_| self.is_changed) {
-            // Rare: somebody looks at names after something was changed.
-            Some(command) => match command.encode() {
-                Ok(frame) => match Head::scan(&frame) {
-                    Ok(head) => read(&head.fields(&frame)),
-                    Err(_never) => read(&self.head.fields(&self.frame)),
-                },
-                Err(_too_long) => read(&self.head.fields(&self.frame)),
-            },
+        match self.changed_header() {
+            Some((head, frame)) => read(&head.fields(&frame)),
             None => read(&self.head.fields(&self.frame)),
         }
+    }
+
+    /// The header as it was changed, if it was and can be written.
+    fn changed_header(&mut self) -> Option<(Head, Frame)> {
+        let frame = self.write().ok()??;
+        Some((Head::scan(&frame).ok()?, frame))
     }
 }
 

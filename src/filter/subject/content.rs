@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Signed, Subject, Way};
 use crate::filter::Failure;
-use crate::filter::messages::{Messages, PopRequest};
+use crate::filter::messages::Messages;
 use crate::protocol::body::Heartbeat;
 use crate::protocol::request as rq;
 
@@ -96,16 +96,19 @@ impl Subject {
     }
 
     fn may_see_body(&mut self, what: &str) -> bool {
-        if !self.shows_body {
+        if self.way == Way::Connection {
+            return false;
+        }
+        if !self.turn.shows_body {
             self.breach
                 .get_or_insert_with(|| Failure::NoBody(what.to_owned()));
         }
-        self.shows_body
+        self.turn.shows_body
     }
 
     fn read_content(&mut self) -> Result<(), String> {
         if !self.may_see_body("looks at messages") {
-            return Err("none of the filter's interests has needs-body".to_owned());
+            return Err("no body is shown here: none of the interests that fit has needs-body".to_owned());
         }
         if matches!(self.content, Content::Unread) {
             let (way, code, limit) = (self.way, self.code, self.body_limit);
@@ -140,7 +143,8 @@ impl Subject {
         let Content::Read(messages) = std::mem::take(&mut self.content) else {
             return Ok(());
         };
-        let pop = self.pop_request();
+        let asked = self.asked.as_ref().filter(|_| self.way == Way::Response);
+        let pop = asked.and_then(|asked| asked.pop_request(self.answered_by.as_deref()));
         let Some(command) = self.command.as_mut() else {
             return Ok(());
         };
@@ -149,25 +153,8 @@ impl Subject {
             .map_err(|error| error.to_string())?;
         self.acknowledge.extend(taken_out);
         self.is_changed = true;
+        self.written = None;
         self.facts = None;
         Ok(())
-    }
-
-    fn pop_request(&self) -> Option<PopRequest> {
-        let asked = self
-            .asked
-            .as_ref()
-            .filter(|asked| asked.code == rq::POP_MESSAGE && self.way == Way::Response)?;
-        let fields = asked.head.fields(&asked.frame);
-        let text = |name| fields.find(name).unwrap_or_default().into_owned();
-        Some(PopRequest {
-            group: text("consumerGroup"),
-            topic: text("topic"),
-            broker: match &self.answered_by {
-                Some(broker) => broker.to_string(),
-                None => text("bname"),
-            },
-            is_ordered: fields.is_true("order"),
-        })
     }
 }

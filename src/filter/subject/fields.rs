@@ -10,13 +10,11 @@ use crate::protocol::{Command, Kind};
 impl Subject {
     /// Human text.
     pub fn remark(&self) -> Option<Cow<'_, str>> {
-        match &self.command {
-            Some(command) => command.remark.as_ref().map(|text| text.as_str().into()),
-            None => {
-                let command = Command::decode(&self.frame).ok()?;
-                command.remark.map(|text| text.as_str().to_owned().into())
-            }
+        if let Some(command) = &self.command {
+            return command.remark.as_ref().map(|text| text.as_str().into());
         }
+        let command = Command::decode(&self.frame).ok()?;
+        command.remark.map(|text| text.as_str().to_owned().into())
     }
 
     /// Sets the remark.
@@ -85,6 +83,7 @@ impl Subject {
         }
         self.decode()?;
         self.is_changed = true;
+        self.written = None;
         self.command.as_mut()
     }
 

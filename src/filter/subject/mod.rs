@@ -16,6 +16,7 @@ use crate::protocol::{Code, Command, Frame, Head, Kind};
 
 pub use asked::Asked;
 use content::Content;
+use turn::Turn;
 
 /// Which way a command travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Subject {
     /// Decoded once somebody wants to change something or see all fields.
     command: Option<Command>,
     is_changed: bool,
+    /// The changed command as it will go out, once it has been written.
+    written: Option<Frame>,
     content: Content,
     facts: Option<Arc<Facts>>,
     asked: Option<Arc<Asked>>,
@@ -77,10 +80,7 @@ pub struct Subject {
     breach: Option<Failure>,
     max_delay: Duration,
     body_limit: usize,
-    /// The id of the member that is called.
-    asker: u64,
-    /// Whether it may see the body.
-    shows_body: bool,
+    turn: Turn,
     acknowledge: Vec<Acknowledge>,
 }
 
@@ -94,6 +94,7 @@ impl Subject {
             frame,
             command: None,
             is_changed: false,
+            written: None,
             content: Content::Unread,
             facts: None,
             asked: None,
@@ -105,8 +106,7 @@ impl Subject {
             breach: None,
             max_delay: Duration::ZERO,
             body_limit: usize::MAX,
-            asker: 0,
-            shows_body: false,
+            turn: Turn::default(),
             acknowledge: Vec::new(),
         }
     }
@@ -166,7 +166,8 @@ impl Subject {
 
     /// The code of the command itself.
     pub fn code(&self) -> Code {
-        self.head.code
+        let changed = self.command.as_ref().filter(|_| self.is_changed);
+        changed.map_or(self.head.code, |command| command.code)
     }
 
     /// The head it came with.
@@ -231,35 +232,30 @@ impl Subject {
         }
         self.names = mapping.map(|mapping| Names {
             mapping: Arc::new(mapping),
-            owner: self.asker,
+            owner: self.turn.asker,
         });
         self.names_changed = true;
     }
 
-    /// Whether a filter mapped names otherwise.
-    pub fn names_changed(&self) -> bool {
-        self.names_changed
+    /// Whether a filter mapped names otherwise since this was asked last.
+    pub fn take_names_changed(&mut self) -> bool {
+        std::mem::take(&mut self.names_changed)
     }
 
     /// The command as it is now: the bytes it came in when nothing was changed.
     pub fn into_parts(mut self) -> Result<Parts, String> {
         self.write_content()?;
-        let acknowledge = self.acknowledge;
-        let Some(command) = self.command.filter(|_| self.is_changed) else {
-            return Ok(Parts {
-                head: self.head,
-                frame: self.frame,
-                is_changed: false,
-                acknowledge,
-            });
+        let written = self.write()?;
+        let is_changed = written.is_some();
+        let (head, frame) = match written {
+            Some(frame) => (Head::scan(&frame).map_err(|error| error.to_string())?, frame),
+            None => (self.head, self.frame),
         };
-        let frame = command.encode().map_err(|error| error.to_string())?;
-        let head = Head::scan(&frame).map_err(|error| error.to_string())?;
         Ok(Parts {
             head,
             frame,
-            is_changed: true,
-            acknowledge,
+            is_changed,
+            acknowledge: self.acknowledge,
         })
     }
 }

@@ -3,13 +3,23 @@
 use super::content::Content;
 use super::{Names, Subject};
 use crate::filter::{Answer, Failure};
-use crate::protocol::{Command, Head};
+use crate::protocol::{Command, Frame, Head};
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The id of the member that is called.
+    pub(super) asker: u64,
+    /// Whether it may see the body.
+    pub(super) shows_body: bool,
+}
 
 /// A subject before a filter was called.
 #[derive(Debug)]
 pub(in crate::filter) struct Checkpoint {
     command: Option<Command>,
     is_changed: bool,
+    written: Option<Frame>,
     names: Option<Names>,
     names_changed: bool,
     acknowledged: usize,
@@ -19,13 +29,16 @@ pub(in crate::filter) struct Checkpoint {
 impl Subject {
     /// Prepares for a member, which may see the body or not.
     pub(in crate::filter) fn show(&mut self, asker: u64, body: bool) -> Checkpoint {
-        self.asker = asker;
-        self.shows_body = body;
+        self.turn = Turn {
+            asker,
+            shows_body: body,
+        };
         self.breach = None;
         Checkpoint {
             // What is not changed yet can be read again from the frame.
             command: self.command.as_ref().filter(|_| self.is_changed).cloned(),
             is_changed: self.is_changed,
+            written: self.written.clone(),
             names: self.names.clone(),
             names_changed: self.names_changed,
             acknowledged: self.acknowledge.len(),
@@ -36,6 +49,7 @@ impl Subject {
     pub(in crate::filter) fn undo(&mut self, to: Checkpoint) {
         self.command = to.command;
         self.is_changed = to.is_changed;
+        self.written = to.written;
         self.names = to.names;
         self.names_changed = to.names_changed;
         self.acknowledge.truncate(to.acknowledged);
@@ -47,7 +61,19 @@ impl Subject {
         if let Some(breach) = self.breach.take() {
             return Err(breach);
         }
-        self.write_content().map_err(Failure::Unwritable)
+        self.write_content().map_err(Failure::Unwritable)?;
+        self.write().map_err(Failure::Unwritable).map(drop)
+    }
+
+    /// The changed command as it goes out; none when nothing was changed.
+    pub(super) fn write(&mut self) -> Result<Option<Frame>, String> {
+        let Some(command) = self.command.as_ref().filter(|_| self.is_changed) else {
+            return Ok(None);
+        };
+        if self.written.is_none() {
+            self.written = Some(command.encode().map_err(|error| error.to_string())?);
+        }
+        Ok(self.written.clone())
     }
 
     /// Puts a filter's answer in the place of this response.
@@ -55,6 +81,7 @@ impl Subject {
         let command = answer.to_command(&self.head, self.frame.kind());
         let frame = command.encode().map_err(|error| error.to_string())?;
         self.head = Head::scan(&frame).map_err(|error| error.to_string())?;
+        self.written = Some(frame.clone());
         self.frame = frame;
         self.command = Some(command);
         self.is_changed = true;

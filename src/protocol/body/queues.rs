@@ -50,6 +50,11 @@ impl QueueSet {
             .collect()
     }
 
+    /// The client that asks.
+    pub fn client_id(&self) -> Option<&str> {
+        self.all.get("clientId").and_then(Value::as_str)
+    }
+
     /// The consumer group that asks.
     pub fn group(&self) -> Option<&str> {
         self.all.get("consumerGroup").and_then(Value::as_str)
@@ -125,6 +130,8 @@ pub struct ClientConfig {
     topic: String,
     #[serde(deserialize_with = "lenient::null_as_default")]
     subscription_data: Subscription,
+    #[serde(deserialize_with = "lenient::null_as_default")]
+    client_id: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,6 +145,11 @@ impl ClientConfig {
     /// Decodes the body.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         lenient::decode(body, "not a client configuration")
+    }
+
+    /// The client that asks.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
     }
 
     /// The consumer group it is about.

@@ -51,3 +51,16 @@ fn a_failure_says_how_and_the_next_call_works() {
         assert_eq!(ask(&filter, 2000).1, Ok(Verdict::Forward), "after {code}");
     }
 }
+
+#[test]
+fn a_module_for_wasi_preview_1_gets_our_adapter() {
+    let text = include_str!("../../../tests/fixtures/guests/wasip1.wat");
+    let filter = load(text).unwrap().filter;
+    let Ok(Verdict::Answer(answer)) = ask(&filter, 0).1 else {
+        panic!("no answer");
+    };
+    assert_eq!(answer.code, Code(1), "clock, random, files, waiting");
+    let failure = |code| ask(&filter, code).1.unwrap_err().to_string();
+    assert_eq!(failure(1), "it stopped: panic: told to");
+    assert_eq!(failure(2), "it stopped: it called exit(3)");
+}

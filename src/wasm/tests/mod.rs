@@ -1,6 +1,8 @@
 //! Guests written as text, through loading and calls.
 
 mod calls;
+mod refused;
+mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

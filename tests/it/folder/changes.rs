@@ -250,6 +250,11 @@ async fn a_swapped_link_swaps_every_filter_at_once() {
     fs::rename(stage.path("..data_tmp"), stage.path("..data")).unwrap();
     running.until_versions(&["a=2", "b=2"]).await;
     assert_eq!(running.generation(), 2, "one look, one chain");
+    running.rest().await;
+    let mut looks = running.in_force.looks();
+    looks.mark_unchanged();
+    let quiet = tokio::time::timeout(Duration::from_millis(500), looks.changed()).await;
+    assert!(quiet.is_err(), "nobody looks while nothing happens");
 }
 
 #[tokio::test]

@@ -11,23 +11,24 @@ pub(super) fn topic(request: &Request) -> Option<String> {
         request.code,
         code::SEND_MESSAGE_V2 | code::SEND_BATCH_MESSAGE | code::SEND_REPLY_MESSAGE_V2
     );
-    find(&request.fields, if short { "b" } else { "topic" })
-        .map(str::to_owned)
-        .or_else(|| {
-            let in_body = matches!(request.code, 34 | 41 | 42 | 46 | 400 | 200_151);
-            in_body
-                .then(|| derive(request).into_iter().find_map(|access| access.topic))
-                .flatten()
-        })
+    let field = match request.code {
+        _ if short => "b",
+        code::CONSUMER_SEND_MSG_BACK => "originTopic",
+        _ => "topic",
+    };
+    find(&request.fields, field).map(str::to_owned).or_else(|| {
+        let in_body = matches!(request.code, 34 | 41 | 42 | 46 | 400 | 200_151);
+        in_body
+            .then(|| derive(request).into_iter().find_map(|access| access.topic))
+            .flatten()
+    })
 }
 
 /// The group of a request: of a send and of 37 the producer group, else the consumer group.
 pub(super) fn group(request: &Request) -> Option<String> {
     let names: &[&str] = match request.code {
         code::SEND_MESSAGE_V2 | code::SEND_BATCH_MESSAGE | code::SEND_REPLY_MESSAGE_V2 => &["a"],
-        code::SEND_MESSAGE | code::SEND_REPLY_MESSAGE | code::END_TRANSACTION => &["producerGroup"],
-        code::CONSUMER_SEND_MSG_BACK => &["group"],
-        _ => &["consumerGroup", "group", "producerGroup"],
+        _ => &["consumerGroup", "producerGroup", "group"],
     };
     names
         .iter()
@@ -43,24 +44,9 @@ pub(super) fn group(request: &Request) -> Option<String> {
 
 /// Everything that a request touches.
 pub(super) fn derive(request: &Request) -> Vec<Access> {
-    let field = |name: &str| find(&request.fields, name).map(str::to_owned);
-    match request.code {
-        10 | 310 | 320 | 324 | 325 | 370 => vec![access(Action::Publish, topic(request), None)],
-        37 => match field("topic") {
-            Some(topic) => vec![access(Action::Publish, Some(topic), None)],
-            None => vec![access(Action::Publish, None, field("producerGroup"))],
-        },
-        105 | 12 | 29 | 30 | 31 | 32 | 33 => vec![access(Action::Read, field("topic"), None)],
-        38 | 200_055 => vec![access(Action::Read, field("topic"), field("consumerGroup"))],
+    let touched = match request.code {
         34 => heartbeat(&json(&request.body)),
-        41 | 42 => {
-            let body = json(&request.body);
-            let group = text(&body, "consumerGroup");
-            list(&body, "mqSet")
-                .iter()
-                .map(|queue| access(Action::Subscribe, text(queue, "topic"), group.clone()))
-                .collect()
-        }
+        41 | 42 => locks(&json(&request.body)),
         46 => {
             let body = json(&request.body);
             let topic = body.get("subscriptionData").and_then(|data| text(data, "topic"));
@@ -74,69 +60,85 @@ pub(super) fn derive(request: &Request) -> Vec<Access> {
                 text(&body, "consumerGroup"),
             )]
         }
-        200_151 => {
-            let either = |entry: &Value, short, long| text(entry, short).or_else(|| text(entry, long));
-            list(&json(&request.body), "acks")
-                .iter()
-                .map(|entry| {
-                    let (topic, group) = (either(entry, "t", "topic"), either(entry, "c", "consumerGroup"));
-                    access(Action::Subscribe, topic, group)
-                })
-                .collect()
-        }
-        11 | 361 | 14 | 15 | 35 | 36 | 200_050..=200_054 => {
-            vec![access(
-                Action::Subscribe,
-                field("topic"),
-                field("consumerGroup").or_else(|| field("group")),
-            )]
-        }
-        _ => vec![access(Action::Manage, topic(request), group(request))],
+        200_151 => acks(&json(&request.body)),
+        _ => vec![access(action(request.code), topic(request), group(request))],
+    };
+    let is_named = |access: &Access| access.topic.is_some() || access.group.is_some();
+    touched.into_iter().filter(is_named).collect()
+}
+
+fn action(code: i32) -> Action {
+    match code {
+        10 | 37 | 310 | 320 | 324 | 325 | 370 => Action::Publish,
+        11 | 14 | 15 | 35 | 36 | 38 | 40 | 309 | 361 | 200_050..=200_055 => Action::Subscribe,
+        12 | 29..=33 | 105 => Action::Read,
+        _ => Action::Manage,
     }
+}
+
+fn locks(body: &Value) -> Vec<Access> {
+    let group = text(body, "consumerGroup");
+    let queues = list(body, "mqSet").iter();
+    queues
+        .map(|queue| access(Action::Subscribe, text(queue, "topic"), group.clone()))
+        .collect()
+}
+
+fn acks(body: &Value) -> Vec<Access> {
+    let either = |entry: &Value, short, long| text(entry, short).or_else(|| text(entry, long));
+    let entries = list(body, "acks").iter();
+    entries
+        .map(|entry| {
+            let (topic, group) = (either(entry, "t", "topic"), either(entry, "c", "consumerGroup"));
+            access(Action::Subscribe, topic, group)
+        })
+        .collect()
 }
 
 fn heartbeat(body: &Value) -> Vec<Access> {
     let mut found = Vec::new();
     for consumer in list(body, "consumerDataSet") {
         let group = text(consumer, "groupName");
-        let subscriptions = list(consumer, "subscriptionDataSet");
-        if subscriptions.is_empty() {
-            found.push(access(Action::Subscribe, None, group));
-            continue;
+        let topics = list(consumer, "subscriptionDataSet")
+            .iter()
+            .filter_map(|data| text(data, "topic"));
+        let before = found.len();
+        for topic in topics.filter(|topic| group_of_topic(topic).is_none()) {
+            found.push(access(Action::Subscribe, Some(topic), group.clone()));
         }
-        for subscription in subscriptions {
-            found.push(access(
-                Action::Subscribe,
-                text(subscription, "topic"),
-                group.clone(),
-            ));
+        if found.len() == before {
+            found.push(access(Action::Subscribe, None, group));
         }
     }
     found
 }
 
-/// Retry and DLQ topics count as their group.
+/// Retry and DLQ topics count as their group, which the group's own field knows better: a pop's retry topic holds a
+/// topic, too.
 fn access(action: Action, topic: Option<String>, group: Option<String>) -> Access {
-    let own_group = topic
-        .as_deref()
-        .and_then(|topic| {
-            topic
-                .strip_prefix("%RETRY%")
-                .or_else(|| topic.strip_prefix("%DLQ%"))
-        })
-        .map(str::to_owned);
-    match own_group {
-        Some(own) => Access {
-            action: if action == Action::Publish {
-                Action::Subscribe
-            } else {
-                action
-            },
-            topic: None,
-            group: Some(own),
+    let Some(own) = topic.as_deref().and_then(group_of_topic).map(str::to_owned) else {
+        return Access { action, topic, group };
+    };
+    let group = match (action, group) {
+        (Action::Subscribe | Action::Manage, Some(group)) => group,
+        _ => own,
+    };
+    Access {
+        action: if action == Action::Publish {
+            Action::Subscribe
+        } else {
+            action
         },
-        None => Access { action, topic, group },
+        topic: None,
+        group: Some(group),
     }
+}
+
+fn group_of_topic(topic: &str) -> Option<&str> {
+    let rest = topic
+        .strip_prefix("%RETRY%")
+        .or_else(|| topic.strip_prefix("%DLQ%"))?;
+    Some(rest.split_once('+').map_or(rest, |(group, _topic)| group))
 }
 
 fn json(body: &[u8]) -> Value {

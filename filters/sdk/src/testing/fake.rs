@@ -3,7 +3,7 @@
 use super::state::{self, Current, State};
 use crate::Level;
 
-fn current<T: Default>(read: impl FnOnce(&mut Current) -> T) -> T {
+pub(super) fn current<T: Default>(read: impl FnOnce(&mut Current) -> T) -> T {
     state::with(|state| state.current.as_mut().map(read)).unwrap_or_default()
 }
 
@@ -185,116 +185,7 @@ pub(crate) mod command {
     }
 }
 
-pub(crate) mod messages {
-    use super::current;
-    use crate::testing::request::{Message, find, remove as remove_pair, set};
-
-    fn at<T: Default>(index: u32, read: impl FnOnce(&Message) -> T) -> T {
-        current(|c| {
-            let message = usize::try_from(index)
-                .ok()
-                .and_then(|index| c.request.messages.get(index));
-            message.filter(|_| c.needs_body).map(read).unwrap_or_default()
-        })
-    }
-
-    fn change<T>(index: u32, act: impl FnOnce(&mut Message) -> Result<T, String>) -> Result<T, String> {
-        let changed = current(|c| {
-            if !c.needs_body {
-                return Some(Err("`messages` needs an interest with `needs-body`".to_owned()));
-            }
-            if c.request.is_signed && c.request.response.is_none() {
-                c.failure = Some("a message of a signed command was changed".to_owned());
-            }
-            let message = usize::try_from(index)
-                .ok()
-                .and_then(|index| c.request.messages.get_mut(index));
-            message.map(act)
-        });
-        changed.unwrap_or_else(|| Err(format!("there is no message {index}")))
-    }
-
-    pub(crate) fn count() -> Result<u32, String> {
-        let counted = current(|c| {
-            if !c.needs_body {
-                return Some(Err("`messages` needs an interest with `needs-body`".to_owned()));
-            }
-            Some(Ok(u32::try_from(c.request.messages.len()).unwrap_or(u32::MAX)))
-        });
-        counted.unwrap_or(Ok(0))
-    }
-    pub(crate) fn topic(index: u32) -> Option<String> {
-        at(index, |m| m.topic.clone().or_else(|| m_topic(m))).or_else(super::command::topic)
-    }
-    fn m_topic(message: &Message) -> Option<String> {
-        find(&message.properties, "RETRY_TOPIC").map(str::to_owned)
-    }
-    pub(crate) fn tags(index: u32) -> Option<String> {
-        property(index, "TAGS")
-    }
-    pub(crate) fn keys(index: u32) -> Option<String> {
-        property(index, "KEYS")
-    }
-    pub(crate) fn property(index: u32, name: &str) -> Option<String> {
-        at(index, |m| find(&m.properties, name).map(str::to_owned))
-    }
-    pub(crate) fn properties(index: u32) -> Vec<(String, String)> {
-        at(index, |m| m.properties.clone())
-    }
-    pub(crate) fn set_property(index: u32, name: &str, value: &str) -> Result<(), String> {
-        if name.is_empty() || value.is_empty() {
-            return Err("a property has a name and a value".to_owned());
-        }
-        change(index, |m| {
-            set(&mut m.properties, name, value);
-            Ok(())
-        })
-    }
-    pub(crate) fn remove_property(index: u32, name: &str) -> Result<bool, String> {
-        change(index, |m| Ok(remove_pair(&mut m.properties, name)))
-    }
-    pub(crate) fn body_size(index: u32) -> u32 {
-        at(index, |m| u32::try_from(m.body.len()).unwrap_or(u32::MAX))
-    }
-    pub(crate) fn body(index: u32) -> Result<Vec<u8>, String> {
-        let found = at(index, |m| match &m.unreadable {
-            Some(why) => Some(Err(why.clone())),
-            None => Some(Ok(m.body.clone())),
-        });
-        found.unwrap_or_else(|| Err(format!("there is no message {index}")))
-    }
-    pub(crate) fn set_body(index: u32, body: &[u8]) -> Result<(), String> {
-        change(index, |m| {
-            body.clone_into(&mut m.body);
-            Ok(())
-        })
-    }
-    pub(crate) fn remove(index: u32) -> Result<(), String> {
-        let fixed = current(|c| match &c.request.response {
-            None => c.request.messages.len() == 1,
-            Some(_) => find(&c.request.fields, "order") == Some("true"),
-        });
-        if fixed {
-            return Err("this message cannot be removed".to_owned());
-        }
-        change(index, |_| Ok(()))?;
-        current(|c| {
-            if let Ok(index) = usize::try_from(index) {
-                c.request.messages.remove(index);
-            }
-        });
-        Ok(())
-    }
-    pub(crate) fn queue_offset(index: u32) -> Option<u64> {
-        at(index, |m| m.queue_offset)
-    }
-    pub(crate) fn reconsume_times(index: u32) -> u32 {
-        at(index, |m| m.reconsume_times)
-    }
-    pub(crate) fn born_timestamp(index: u32) -> u64 {
-        at(index, |m| m.born_timestamp)
-    }
-}
+pub(crate) use super::carried as messages;
 
 pub(crate) mod client {
     use super::client;

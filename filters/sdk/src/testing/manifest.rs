@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Outcome, Request, load};
 use crate::{Requests, Verdict};
@@ -33,6 +33,7 @@ enum OnError {
 #[serde(deny_unknown_fields)]
 struct SelfTest {
     name: String,
+    #[serde(default)]
     config: Value,
     request: Shown,
     expect: Expected,
@@ -56,6 +57,8 @@ struct Shown {
 struct From {
     ip: Option<String>,
     user: Option<String>,
+    id: Option<String>,
+    listener: Option<String>,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -98,7 +101,12 @@ pub fn check<F: Requests>(manifest: &str, name: &str, version: &str) {
     assert!(matches!(manifest.on_error, OnError::Closed | OnError::Open));
     for test in manifest.self_tests {
         let name = test.name;
-        let filter = match load::<F>(test.config) {
+        let config = if test.config.is_null() {
+            json!({})
+        } else {
+            test.config
+        };
+        let filter = match load::<F>(config) {
             Ok(filter) => filter,
             Err(error) => panic!("self-test `{name}`: {error}"),
         };
@@ -128,10 +136,10 @@ impl Shown {
             request = request.field(name, value);
         }
         request.is_oneway |= self.oneway;
-        if let Some(ip) = &self.client.ip {
-            request = request.ip(ip);
-        }
-        request.client.user = self.client.user;
+        let client = self.client;
+        request.client.ip = client.ip.unwrap_or_else(|| "127.0.0.1".to_owned());
+        request.client.listener = client.listener.unwrap_or(request.client.listener);
+        (request.client.user, request.client.id) = (client.user, client.id);
         request
     }
 }

@@ -6,12 +6,16 @@
 //! buckets and log lines last for one test, that is: for one thread.
 
 mod accesses;
+pub(crate) mod carried;
 pub(crate) mod fake;
 mod lasting;
 mod manifest;
 mod request;
 mod state;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -156,6 +160,7 @@ fn run(request: Request, needs_body: bool, function: impl FnOnce(&Command) -> Ve
         state.current = Some(state::Current {
             request,
             needs_body,
+            removed: BTreeSet::new(),
             failure: None,
         });
     });
@@ -169,7 +174,14 @@ fn run(request: Request, needs_body: bool, function: impl FnOnce(&Command) -> Ve
     if let Some(why) = impossible(&verdict, &current.request) {
         panic!("an impossible verdict: {why}");
     }
-    (verdict, current.request)
+    let mut request = current.request;
+    let mut number = 0..;
+    request.messages.retain(|_| {
+        number
+            .next()
+            .is_none_or(|number| !current.removed.contains(&number))
+    });
+    (verdict, request)
 }
 
 fn impossible(verdict: &Verdict, request: &Request) -> Option<&'static str> {

@@ -1,7 +1,7 @@
 //! What the host of a test remembers: time, values, buckets, log lines, numbers, and the command under decision.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::request::{Client, Request};
 use crate::Level;
@@ -26,6 +26,8 @@ pub(super) struct State {
 pub(super) struct Current {
     pub(super) request: Request,
     pub(super) needs_body: bool,
+    /// Numbers of the messages that were taken out.
+    pub(super) removed: BTreeSet<u32>,
     pub(super) failure: Option<String>,
 }
 
