@@ -11,7 +11,7 @@ from harness.tap import Tap
 
 from .scene import Scene, demand
 
-RATE, BURST, CONSUMED = 40, 40, 200
+SENT, RATE, BURST, CONSUMED = 10, 40, 40, 200  # messages a second sent and consumed
 LIMITS = f"""
 [config]
 [[config.rules]]
@@ -19,8 +19,8 @@ name = "suite sends"
 direction = "send"
 topics = ["*_limited", "*_limitedasync"]
 per = ["topic"]
-messages_per_second = {RATE}
-burst_messages = {BURST}
+messages_per_second = {SENT}
+burst_messages = {SENT}
 
 [[config.rules]]
 name = "suite consumers"
@@ -59,15 +59,14 @@ def judge_sends(result: Result, tap: Tap, topic: str) -> None:
     if not result["ok"]:
         return
     calls, stored = int(result["calls"]), int(result["stored"])  # type: ignore[call-overload]
-    seconds = int(result["send_ms"]) / 1000  # type: ignore[call-overload]
+    least, most = (SENT + SENT * int(result[name]) / 1000 for name in ("send_ms", "all_ms"))  # type: ignore[call-overload]
     seen, answers = len(tap.requests(*SENDS, topic=topic)), tap.answers(*SENDS, topic=topic)
     result.update(seen=seen, answers=str(dict(answers)))
-    allowed = BURST + RATE * seconds
-    demand(result, calls > 1.5 * allowed, f"only {calls} calls: the machine is too slow to go beyond {allowed:.0f}")
+    demand(result, calls > most, f"only {calls} calls: the machine is too slow to go beyond {most:.0f}")
     demand(result, result["codes"] == "{215=%d}" % (calls - stored), f"codes {result['codes']} of {calls} calls, {stored} stored")
     demand(result, seen == calls, f"{calls} calls became {seen} commands")
     demand(result, answers == Counter({0: stored, 215: calls - stored}), f"answers {answers}")
-    demand(result, 0.7 * allowed <= stored <= allowed + 2, f"{stored} were let through, the limit allows {allowed:.0f}")
+    demand(result, 0.6 * least <= stored <= most + 2, f"{stored} were let through, the limit allows {most:.0f}")
     demand(result, "suite sends" in str(result["remarks"]), f"the remark names no rule: {result['remarks']}")
 
 
@@ -86,7 +85,8 @@ def judge_pulls(result: Result, tap: Tap, topic: str) -> None:
     demand(result, pulls, "no pulls were seen")
     demand(result, took >= 0.8 * least, f"all came within {took} ms, the limit allows no less than {least:.0f}")
     demand(result, took <= 4 * least, f"it took {took} ms, the limit needs about {least:.0f}")
-    demand(result, set(answers) <= {0, 19, 20, 209, 210}, f"answers {answers}")
+    # 24: a broker that does not know the group yet, as direct.
+    demand(result, set(answers) <= {0, 19, 20, 24, 209, 210} and answers[24] <= 4, f"answers {answers}")
     demand(result, busiest <= 40, f"{busiest} pulls in one second")
 
 

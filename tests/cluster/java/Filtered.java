@@ -67,8 +67,9 @@ class Filtered {
             }
             Thread.sleep(Client.number("pause", 5));
         }
-        if (async) left.awaitAdvanceInterruptibly(left.arrive(), 20, TimeUnit.SECONDS);
         run.out.put("send_ms", Run.now() - begin);
+        if (async) left.awaitAdvanceInterruptibly(left.arrive(), 20, TimeUnit.SECONDS);
+        run.out.put("all_ms", Run.now() - begin);
         tally.tell(run);
         run.await(run.got, tally.stored.size());
         Thread.sleep(500);
