@@ -9,7 +9,7 @@ from harness.field import Field
 
 from .scene import Scene, demand
 
-RATE = 50
+RATE = 20
 LIMIT = f"""
 [config]
 [[config.rules]]
@@ -17,7 +17,7 @@ name = "suite"
 direction = "send"
 topics = ["*_gush"]
 messages_per_second = {RATE}
-burst_messages = 10
+burst_messages = 5
 """
 # Wall clock in seconds, then sends stored, refused with 215, and failed otherwise, since the line before.
 Tick = tuple[float, int, int, int]
