@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::auth::Credentials;
 use crate::filter::Budget;
-use crate::filter::folder::Settings;
 use crate::protocol::Code;
 
 mod check;
@@ -81,16 +80,6 @@ impl Default for Filters {
             body_limit: 16 << 20,
             copies: None,
             compiled: None,
-        }
-    }
-}
-
-impl Filters {
-    /// What can be changed while they run.
-    pub fn settings(&self) -> Settings {
-        Settings {
-            required: self.required.clone(),
-            budget: self.budget,
         }
     }
 }

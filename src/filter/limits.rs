@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 /// Parts that are locked on their own, so that sessions on several threads seldom wait for one another.
 const SHARDS: usize = 16;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Bytes of the longest key.
 const KEY_LIMIT: usize = 1024;
@@ -95,7 +97,7 @@ impl Store {
     /// Sets a value.
     pub fn set(&self, key: &str, value: Vec<u8>, terms: Terms) -> Result<(), StoreError> {
         let now = Instant::now();
-        self.entries().set(key, value, terms.ends(now), terms.quota, now)
+        self.entries().set(key, value, terms, now)
     }
 
     /// Removes a key; whether it was there.
@@ -111,7 +113,7 @@ impl Store {
         let now = Instant::now();
         let mut entries = self.entries();
         let Some(entry) = entries.live(key, now) else {
-            entries.set(key, by.to_le_bytes().to_vec(), terms.ends(now), terms.quota, now)?;
+            entries.set(key, by.to_le_bytes().to_vec(), terms, now)?;
             return Ok(by);
         };
         let bytes = <[u8; 8]>::try_from(entry.value.as_slice());
@@ -137,7 +139,7 @@ impl Store {
             return Ok(false);
         }
         match value {
-            Some(value) => entries.set(key, value, terms.ends(now), terms.quota, now)?,
+            Some(value) => entries.set(key, value, terms, now)?,
             None => entries.remove(key),
         }
         Ok(true)
@@ -184,14 +186,8 @@ impl Entries {
         }
     }
 
-    fn set(
-        &mut self,
-        key: &str,
-        value: Vec<u8>,
-        ends: Option<Instant>,
-        quota: usize,
-        now: Instant,
-    ) -> Result<(), StoreError> {
+    fn set(&mut self, key: &str, value: Vec<u8>, terms: Terms, now: Instant) -> Result<(), StoreError> {
+        let (ends, quota) = (terms.ends(now), terms.quota);
         if key.len() > KEY_LIMIT {
             return Err(StoreError::KeyTooLong(key.len()));
         }
@@ -232,6 +228,7 @@ fn cost(key: &str, value: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a time to live is waited for")]
 mod tests {
     use super::*;
 

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Failures in a row that make a filter rest, when they came within [`WINDOW`].
 const IN_A_ROW: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// Counts failures in a row. One success starts the count over, so a client that has found a command at which the filter
 /// trips cannot make it rest for everybody, as long as it works for others.

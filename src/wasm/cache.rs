@@ -217,7 +217,10 @@ fn thaw(engine: &Engine, code: &[u8]) -> Option<Component> {
 
 /// Bytes as lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        text.extend([byte >> 4, byte & 15].map(|half| char::from_digit(half.into(), 16).unwrap_or('0')));
+        text
+    })
 }
 
 /// A digest to which hashable things can be given.

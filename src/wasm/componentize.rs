@@ -89,7 +89,7 @@ fn outside(bytes: &[u8]) -> Result<Outside, wasmparser::BinaryReaderError> {
         let payload = payload?;
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                depth = depth.saturating_add(1)
+                depth = depth.saturating_add(1);
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             _ if depth > 0 => {}
@@ -228,13 +228,17 @@ fn encode(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut module = module.to_vec();
     if !outside.is_described {
         let mut resolve = package()?;
-        let exports: String = outside
+        let exports: Vec<String> = outside
             .exports
             .iter()
-            .map(|interface| format!("export {interface};\n"))
+            .map(|interface| format!("export {interface};"))
             .collect();
+        let exports = exports.join(
+            "
+",
+        );
         let text = format!(
-            "package gimbal:assembled;\nworld assembled {{\ninclude {PACKAGE}/imports@{VERSION};\n{exports}}}\n"
+            "package gimbal:assembled;\nworld assembled {{\ninclude {PACKAGE}/imports@{VERSION};\n{exports}\n}}\n"
         );
         describe(&mut module, &mut resolve, &text)?;
     }

@@ -42,7 +42,7 @@ impl Host {
 
 impl Loader for Host {
     fn load(&self, source: Source) -> Result<Loaded, LoadError> {
-        load::load(self, source)
+        load::load(self, &source)
     }
 }
 

@@ -18,7 +18,6 @@ pub(super) struct Guest {
     hooks: Hooks,
     interests: Vec<Interest>,
     // On the heap, so that taking one and giving it back moves a pointer.
-    #[expect(clippy::box_collection, reason = "see above")]
     idle: Pool<Box<Instance>>,
     breaker: Breaker,
 }

@@ -1,7 +1,9 @@
 //! Loading, step by step; each step says what was wrong and what would be accepted.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -27,7 +29,7 @@ const INIT_TIME: Duration = Duration::from_secs(5);
 const PROBLEMS: usize = 20;
 
 /// Loads one filter.
-pub(super) fn load(host: &Host, source: Source) -> Result<Loaded, LoadError> {
+pub(super) fn load(host: &Host, source: &Source) -> Result<Loaded, LoadError> {
     let mut steps = Steps::new();
     let digest = hex(&Sha256::digest(&source.bytes));
     let form = componentize::inspect(&source.bytes)?;
@@ -42,7 +44,7 @@ pub(super) fn load(host: &Host, source: Source) -> Result<Loaded, LoadError> {
     let maker = Maker {
         host,
         linked: &linked,
-        source: &source,
+        source,
     };
     let guest = maker.guest(&source.config, Arc::clone(&source.state))?;
     steps.done("init");

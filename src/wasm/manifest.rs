@@ -224,11 +224,11 @@ fn sections(wasm: &[u8]) -> Vec<(usize, &[u8])> {
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                depth = depth.saturating_add(1)
+                depth = depth.saturating_add(1);
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CustomSection(section) if section.name() == SECTION => {
-                found.push((depth, section.data()))
+                found.push((depth, section.data()));
             }
             _ => {}
         }

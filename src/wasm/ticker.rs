@@ -91,6 +91,10 @@ impl Drop for Ticker {
 }
 
 impl Shared {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this thread does nothing but sleep and count"
+    )]
     fn run(&self, engine: &Engine) {
         let mut left = 0_u64;
         while !self.stop.load(Ordering::SeqCst) {

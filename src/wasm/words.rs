@@ -1,8 +1,9 @@
 //! What a guest says: lines for the log, and the last words before a trap.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{debug, error, info, trace, warn};
 
 use super::bindings::gimbal::filter::types::Level;
@@ -153,9 +154,9 @@ pub(super) enum Stream {
 
 /// Of a panic what it says, not where it came by: the last line of Python's, what stands before the stack of Go's.
 fn essence(text: &str) -> String {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     if text.trim_start().starts_with("Traceback") {
-        return lines.last().map(clean).unwrap_or_default();
+        return lines.next_back().map(clean).unwrap_or_default();
     }
     let is_stack = |line: &&str| {
         line.starts_with("goroutine ") || line.starts_with("note: ") || line.starts_with("stack ")

@@ -18,7 +18,7 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/config/gimb
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The binary, in an environment that says nothing about it.
-fn gimbal(args: &[&str]) -> Command {
+pub(crate) fn gimbal(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gimbal"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -30,7 +30,7 @@ fn gimbal(args: &[&str]) -> Command {
     command
 }
 
-fn output(command: &mut Command) -> (Option<i32>, String, String) {
+pub(crate) fn output(command: &mut Command) -> (Option<i32>, String, String) {
     let Output {
         status,
         stdout,
@@ -220,44 +220,6 @@ fn the_schema_and_the_example_have_the_same_keys() {
         example = example.replace(&format!("# {key} ="), &format!("{key} ="));
     }
     same_keys(&schema, &toml::Value::Table(example.parse().unwrap()), "");
-}
-
-#[test]
-fn the_schema_of_a_filters_settings_describes_every_one() {
-    let (code, stdout, _) = output(&mut gimbal(&["schema", "filter"]));
-    assert_eq!(code, Some(0));
-    let schema: serde_json::Value = serde_json::from_str(&stdout).expect("the schema is JSON");
-    let sections = schema["properties"].as_object().unwrap();
-    assert_eq!(sections.len(), 6, "{sections:?}");
-    for (name, section) in sections {
-        assert!(section["description"].is_string(), "{name}");
-        let keys = section["properties"].as_object().into_iter().flatten();
-        keys.for_each(|(key, inner)| assert!(inner["description"].is_string(), "{name}.{key}"));
-    }
-}
-
-#[test]
-fn filters_come_out_of_the_binary_and_the_contract_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, stdout, _) = output(&mut gimbal(&["filter", "list"]));
-    assert_eq!(code, Some(0));
-    assert!(
-        stdout.lines().any(|line| line.starts_with("rate-limit  0.")),
-        "{stdout}"
-    );
-
-    let install = || gimbal(&["filter", "install", "acl", "--to", "filters.d"]);
-    let (code, stdout, stderr) = output(install().current_dir(folder.path()));
-    assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(stdout.starts_with("filters.d/20-acl.wasm  acl 0."), "{stdout}");
-    let (code, _, stderr) = output(install().current_dir(folder.path()));
-    assert_eq!(code, Some(1));
-    let again = "error: filters.d/20-acl.wasm is there; --force replaces it and keeps its settings\n";
-    assert_eq!(stderr, again);
-
-    let (code, stdout, _) = output(&mut gimbal(&["wit"]));
-    assert_eq!(code, Some(0));
-    assert!(stdout.starts_with("package gimbal:filter@"), "{stdout}");
 }
 
 /// Every section of `written` has exactly the keys that `schema` describes, and each has a description.

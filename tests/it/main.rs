@@ -10,6 +10,7 @@
 mod artefacts;
 mod backpressure;
 mod cli;
+mod cli_filters;
 mod deadlines;
 mod dev;
 mod drain;
@@ -23,6 +24,7 @@ mod opening;
 mod ports;
 mod pushes;
 mod query;
+mod reload;
 mod routes;
 mod routing;
 mod support;

@@ -1,8 +1,9 @@
 //! Time.
 
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
+use tokio::time::Instant;
 use wasmtime::Result;
 
 use super::super::bindings::gimbal::filter::clock::Host;

@@ -12,22 +12,25 @@ type Answer = Result<std::result::Result<(), String>>;
 
 impl Ctx {
     /// Changes how names are mapped from the command under decision on.
-    fn map(&mut self, change: impl FnOnce(&mut Mapping) -> std::result::Result<(), NameError>) -> Answer {
+    fn map(
+        &mut self,
+        change: impl FnOnce(&mut Mapping) -> std::result::Result<(), NameError>,
+    ) -> std::result::Result<(), String> {
         let Some(subject) = &mut self.subject else {
-            return Ok(Err(
+            return Err(
                 "there is no connection whose names could be mapped; do it in on-connect or on-request"
                     .to_owned(),
-            ));
+            );
         };
         let mut mapping = subject
             .names()
             .map(|names| (*names.mapping).clone())
             .unwrap_or_default();
         if let Err(error) = change(&mut mapping) {
-            return Ok(Err(error.to_string()));
+            return Err(error.to_string());
         }
         subject.set_names((!mapping.is_empty()).then_some(mapping));
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// What `translate` makes of a name; the name itself where nothing is mapped or the mapped name cannot be.
@@ -46,19 +49,19 @@ impl Ctx {
 
 impl Host for Ctx {
     fn set_topic_prefix(&mut self, prefix: String) -> Answer {
-        self.map(|mapping| mapping.set_topic_prefix(&prefix))
+        Ok(self.map(|mapping| mapping.set_topic_prefix(&prefix)))
     }
 
     fn set_group_prefix(&mut self, prefix: String) -> Answer {
-        self.map(|mapping| mapping.set_group_prefix(&prefix))
+        Ok(self.map(|mapping| mapping.set_group_prefix(&prefix)))
     }
 
     fn map_topic(&mut self, client: String, broker: String) -> Answer {
-        self.map(|mapping| mapping.map_topic(&client, &broker))
+        Ok(self.map(|mapping| mapping.map_topic(&client, &broker)))
     }
 
     fn map_group(&mut self, client: String, broker: String) -> Answer {
-        self.map(|mapping| mapping.map_group(&client, &broker))
+        Ok(self.map(|mapping| mapping.map_group(&client, &broker)))
     }
 
     fn clear(&mut self) -> Result<()> {
@@ -73,6 +76,6 @@ impl Host for Ctx {
     }
 
     fn group_at_broker(&mut self, group: String) -> Result<String> {
-        Ok(self.at_broker(group, |mapping, group| mapping.group_at_broker(group)))
+        Ok(self.at_broker(group, Mapping::group_at_broker))
     }
 }

@@ -187,13 +187,13 @@ fn a_guest_that_begins_too_big() {
     );
 }
 
-fn manifest(of: Value) -> Result<Loaded, LoadError> {
-    host().load(source(with_manifest(wasm(VERDICTS), &of)))
+fn manifest(of: &Value) -> Result<Loaded, LoadError> {
+    host().load(source(with_manifest(wasm(VERDICTS), of)))
 }
 
 #[test]
 fn manifests_that_are_none() {
-    let error = |of: Value| manifest(of).unwrap_err().to_string();
+    let error = |of: Value| manifest(&of).unwrap_err().to_string();
     says(
         &error(json!({ "name": "v" })),
         &[
@@ -250,7 +250,7 @@ fn a_config_is_checked_against_the_schema_and_every_problem_named() {
 #[test]
 fn a_self_test_that_does_not_hold() {
     let test = |expect: Value| {
-        manifest(json!({
+        manifest(&json!({
             "name": "v", "version": "1", "on_error": "open", "description": "d", "imports": ["command", "log"],
             "self_tests": [
                 { "name": "holds", "request": { "code": 2000 }, "expect": "forward" },
@@ -266,7 +266,7 @@ fn a_self_test_that_does_not_hold() {
     let about = test(json!({ "answer": 16 })).unwrap().about;
     assert_eq!(about.policy, Some(crate::filter::Policy::Open));
     assert_eq!(about.interests, ["requests of every code"]);
-    let fails = manifest(json!({
+    let fails = manifest(&json!({
         "name": "v", "version": "1",
         "self_tests": [{ "name": "oneway", "request": { "code": 2001, "oneway": true }, "expect": "drop" }],
     }));

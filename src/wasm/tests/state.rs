@@ -42,6 +42,7 @@ fn a_bucket_is_shared_by_versions_of_a_filter() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the rest is waited for")]
 fn a_filter_that_does_nothing_but_fail_rests_and_comes_back() {
     let filter = host().load(steered("f")).unwrap().filter;
     for _ in 0..10 {

@@ -77,7 +77,7 @@ async fn a_command_that_a_filter_only_looked_at_keeps_its_bytes_both_ways() {
                     .messages()
                     .map(|messages| messages.map(|all| all.topic(0).map(str::to_owned))),
             );
-            drop(subject.remark().map(|text| text.into_owned()));
+            drop(subject.remark().map(std::borrow::Cow::into_owned));
             assert!(!subject.remove_field("not-there"));
             Ok(Verdict::Forward)
         })
@@ -85,7 +85,7 @@ async fn a_command_that_a_filter_only_looked_at_keeps_its_bytes_both_ways() {
             drop((
                 subject.fields(),
                 subject.body(),
-                subject.request_field("b").map(|text| text.into_owned()),
+                subject.request_field("b").map(std::borrow::Cow::into_owned),
             ));
             Ok(Verdict::Forward)
         });

@@ -169,7 +169,7 @@ async fn heartbeats_and_locks_are_never_held() {
     ];
     let stage = Stage::with(
         Script::of(&codes)
-            .always(Verdict::Delay(Duration::from_secs(60)))
+            .always(Verdict::Delay(Duration::from_mins(1)))
             .alone(),
     )
     .await;

@@ -66,7 +66,7 @@ async fn an_open_failure_undoes_what_its_filter_changed_and_keeps_what_was_chang
 #[tokio::test]
 async fn an_open_failure_alone_leaves_the_bytes_as_they_were() {
     let stage = Stage::with(vec![with(failing().member("f"), |member| {
-        member.policy = Policy::Open
+        member.policy = Policy::Open;
     })])
     .await;
     let (mut client, mut link) = stage.linked().await;
@@ -108,7 +108,7 @@ async fn a_shadow_changes_nothing_and_is_counted() {
             verdict.clone()
         });
         with(script.on_response(|_| Ok(no("no"))).member("s"), |member| {
-            member.mode = Mode::Shadow
+            member.mode = Mode::Shadow;
         })
     };
     for verdict in [

@@ -14,7 +14,7 @@ fn forbidding(interest: Interest) -> Script {
 
 fn scoped(change: impl FnOnce(&mut Scope)) -> Member {
     with(forbidding(interest(&[])).member("f"), |member| {
-        change(&mut member.scope)
+        change(&mut member.scope);
     })
 }
 

@@ -1,7 +1,10 @@
 //! What serves after a start, whatever the folder holds.
 
+use std::sync::Arc;
+
 use gimbal::filter::folder::Serving;
-use gimbal::filter::{Mode, Policy};
+use gimbal::filter::{Client, Mode, Outcome, Policy, Subject, Way};
+use gimbal::protocol::{Command, Head, request, response};
 
 use super::stage::Stage;
 
@@ -54,6 +57,35 @@ async fn a_filter_that_never_loaded_refuses_its_scope_and_keeps_the_proxy_from_b
     stage.write("20-a.wasm", "1");
     running.until_versions(&["a=1"]).await;
     assert!(running.in_force.is_ready());
+}
+
+#[tokio::test]
+async fn what_is_refused_is_answered_and_what_is_out_of_scope_goes_on() {
+    let stage = Stage::new();
+    stage.write("20-a.wasm", "bad");
+    stage.write("20-a.toml", "[scope]\ntopics = 'orders'");
+    let running = stage.start().await;
+    let decide = |topic: &str| {
+        let mut command = Command::request(request::SEND_MESSAGE_V2, 7);
+        command.set_field("b", topic.to_owned());
+        let frame = command.encode().unwrap();
+        let peer = "10.0.0.1:1".parse().unwrap();
+        let client = Arc::new(Client::new(peer, "main".into(), 1));
+        let subject = Subject::request(Way::Request, Head::scan(&frame).unwrap(), frame, client);
+        running.in_force.chain().decide(Box::new(subject), 0)
+    };
+    let Outcome::Answer { answer, .. } = decide("orders") else {
+        panic!("it is refused")
+    };
+    assert_eq!(
+        answer.code,
+        response::MESSAGE_ILLEGAL,
+        "producers do not try again"
+    );
+    let remark = answer.remark.unwrap();
+    let reason = "filter a failed: no instance could be made: compile: is \"bad\"";
+    assert!(remark.contains(reason), "{remark}");
+    assert!(matches!(decide("payments"), Outcome::Forward(_)));
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::BytesMut;
 use gimbal::filter::folder::InForce;
 use gimbal::filter::{
     Chain, Counters, Failure, Filter, Hook, Hooks, Interest, Member, Mode, Patterns, Policy, Scope, Subject,
     Verdict,
 };
-use gimbal::protocol::Code;
+use gimbal::protocol::{Code, Command, FRAME_LIMIT, Frame};
 use gimbal::proxy::Proxy;
 
 use super::client::{Client, Speaks};
@@ -225,4 +226,16 @@ impl Stage {
         client.answer(asked).await;
         (client, link)
     }
+}
+
+/// A command that a real peer wrote: a file of `tests/fixtures`, without its ending.
+pub(crate) fn recorded(path: &str) -> Command {
+    let path = format!("{}/tests/fixtures/{path}.hex", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_about, digits) = text.split_once('\n').unwrap();
+    let digits: Vec<u8> = digits.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pairs = digits.chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let mut bytes: BytesMut = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    let frame = Frame::split(&mut bytes, FRAME_LIMIT).unwrap().unwrap();
+    Command::decode(&frame).unwrap()
 }

@@ -6,7 +6,7 @@ mod nameserver;
 mod peer;
 mod proxy;
 
-pub(crate) use client::{Client, Group, Speaks};
+pub(crate) use client::{Client, Group, Speaks, heartbeat};
 pub(crate) use nameserver::NameServer;
 pub(crate) use peer::{Broker, Peer, Received, SOON};
 pub(crate) use proxy::{Gimbal, Running, address_of, free_ports};
