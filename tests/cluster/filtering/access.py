@@ -51,3 +51,39 @@ def acl_members(f: Field) -> None:
             demand(result, result.get("codes") == "{16 after retries=3}", f"the denied producer saw {result.get('codes')}")
             demand(result, "outsiders do not send" in str(result.get("remarks")), f"the remark names no rule: {result.get('remarks')}")
             scene.note("acl-members", name, result, running)
+
+
+LISTED = """
+[config]
+default = "deny"
+
+[[config.rules]]
+name = "one team"
+effect = "allow"
+addresses = ["127.0.0.0/8"]
+actions = ["publish", "subscribe"]
+topics = ["f*"]
+
+[[config.rules]]
+name = "its groups"
+effect = "allow"
+addresses = ["127.0.0.0/8"]
+actions = ["subscribe"]
+groups = ["g_f*"]
+"""
+
+
+def acl_listed(f: Field) -> None:
+    """Where all is denied but a team's topics and groups, its clients need no more rules: retries, dead letters, transactions, POP, SQL."""
+    with Scene(f, "listed") as scene:
+        scene.put("10-acl", LISTED)
+        scene.start("10-acl")
+        plan = {"5.5.0": ["dlq", "tx", "retry", "pop", "query", "order", "sql", "offsets"], "4.9.8": ["tx", "retry", "order", "query"]}
+        if f.full:
+            plan["4.9.4"] = ["tx", "dlq", "retry", "order", "broadcast", "members"]
+        for name, scenarios in plan.items():
+            running = scene.begin(name, scenarios, limit=150, j=5)
+            for scenario, result in running.finish().items():
+                if not result["ok"]:
+                    result["why"] = f"{result.get('why')}; checked {result.get('checked')}"
+                scene.note(f"acl-listed: {scenario}", name, result, running)

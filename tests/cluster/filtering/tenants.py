@@ -83,7 +83,7 @@ def belongs(text: str) -> bool:
     """Whether a name is a tenant's or the system's; a topic and a group with an offset belong to the same tenant."""
     kind, name = text.split(" ", 1)
     if kind == "offset":
-        topic, _, group = name.rpartition("@")
+        topic, group = name.split("@")[:2]  # of a broadcast there is a third part
         return SYSTEM.match(topic) is not None or SYSTEM.match(group) is not None or \
             any(plain(topic).startswith(f"{t}%") and plain(group).startswith(f"{t}%") for t in TENANTS)
     return SYSTEM.match(name) is not None or any(plain(name).startswith(f"{t}%") for t in TENANTS)
