@@ -78,7 +78,7 @@ def acl_listed(f: Field) -> None:
     with Scene(f, "listed") as scene:
         scene.put("10-acl", LISTED)
         scene.start("10-acl")
-        plan = {"5.5.0": ["dlq", "tx", "retry", "pop", "query", "order", "sql", "offsets"], "4.9.8": ["tx", "retry", "order", "query"]}
+        plan = {"5.5.0": ["dlq", "tx", "retry", "pop", "query", "order", "sql", "offsets"], "4.9.8": ["tx", "retry", "order", "pull"]}
         if f.full:
             plan["4.9.4"] = ["tx", "dlq", "retry", "order", "broadcast", "members"]
         for name, scenarios in plan.items():

@@ -28,13 +28,14 @@ def reload_live(f: Field) -> None:
     with Scene(f, "reload") as scene:
         scene.start()
         for name in ("5.5.0", "4.9.8") if f.full else ("5.5.0",):
-            running = scene.begin(name, ["gush"], limit=120, seconds=24 if f.full else 15)
+            running = scene.begin(name, ["gush"], limit=120, seconds=35 if f.full else 18)
             running.await_event("flowing", 60)
             time.sleep(4)
             periods = []
             for _ in range(3 if f.full else 1):
                 dropped = scene.put("20-rate-limit", LIMIT)
-                time.sleep(3.5)
+                scene.loaded("20-rate-limit")
+                time.sleep(3)
                 periods.append((dropped, scene.take("20-rate-limit")))
                 time.sleep(2.5)
             result = running.finish()["gush"]

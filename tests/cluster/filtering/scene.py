@@ -27,6 +27,7 @@ class Scene:
         self.gimbal = f.gimbal(f"filters-{name}", filtered=True, host="127.0.0.2" if tapped else "127.0.0.1", **settings)
         self.taps: dict[str, Tap] = {}
         self._tapped, self._sources = tapped, sources or {}
+        self._told: dict[str, int] = {}
 
     def start(self, *files: str) -> "Scene":
         """Starts Gimbal and waits until the filters of these files serve."""
@@ -63,6 +64,7 @@ class Scene:
         """
         kind = kind or file.split("-", 1)[1]
         folder = self.gimbal.folder
+        self._told[file] = len(self.log())
         (folder / f"{file}.toml").write_text(sidecar + PATIENCE)
         shutil.copyfile(REPO / "filters" / kind / f"{kind}.wasm", folder / f".{file}.part")
         (folder / f".{file}.part").rename(folder / f"{file}.wasm")
@@ -79,11 +81,11 @@ class Scene:
         return self.gimbal.process.output() if self.gimbal.process else ""
 
     def loaded(self, file: str, seconds: float = 30) -> None:
-        """Waits until the filter of a file serves; raises NotReady with Gimbal's reason if it does not."""
+        """Waits until the filter of a file serves as it was put there last; raises NotReady with Gimbal's reason if it does not."""
         name = file.split("-", 1)[1]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            lines = [line for line in self.log().splitlines() if f'filter="{name}"' in line or f"filter={name} " in line]
+            lines = [line for line in self.log()[self._told[file]:].splitlines() if f'filter="{name}"' in line or f"filter={name} " in line]
             if any("filter loaded" in line for line in lines):
                 return
             if refused := [line for line in lines if "not loaded" in line]:

@@ -11,7 +11,7 @@ from harness.tap import Tap
 
 from .scene import Scene, demand
 
-SENT, RATE, BURST, CONSUMED = 10, 40, 40, 200  # messages a second sent and consumed
+SENT, RATE, BURST, CONSUMED = 4, 40, 40, 200  # messages a second sent and consumed
 LIMITS = f"""
 [config]
 [[config.rules]]
@@ -38,10 +38,10 @@ def throttled(f: Field) -> None:
     with Scene(f, "throttled", tapped=True) as scene:
         scene.put("20-rate-limit", LIMITS)
         scene.start("20-rate-limit")
-        scenarios = {"5.5.0": ["limited", "limitedasync", "slowed", "slowedpop"], "4.9.8": ["limited", "limitedasync", "slowed"]}
+        scenarios = {"5.5.0": ["limited", "slowed", "limitedasync", "slowedpop"], "4.9.8": ["limited", "slowed", "limitedasync"]}
         running = {}
         for name, names in scenarios.items():
-            running[name] = scene.begin(name, names, limit=150, seconds=5, count=CONSUMED, wait=60, j=4)
+            running[name] = scene.begin(name, names, limit=150, seconds=6, pause=10, count=CONSUMED, wait=60, j=2)
             time.sleep(2)  # a JVM needs a core to start
         for name, client in running.items():
             for scenario, result in client.finish().items():
@@ -85,8 +85,8 @@ def judge_pulls(result: Result, tap: Tap, topic: str) -> None:
     demand(result, pulls, "no pulls were seen")
     demand(result, took >= 0.8 * least, f"all came within {took} ms, the limit allows no less than {least:.0f}")
     demand(result, took <= 4 * least, f"it took {took} ms, the limit needs about {least:.0f}")
-    # 24: a broker that does not know the group yet, as direct.
-    demand(result, set(answers) <= {0, 19, 20, 24, 209, 210} and answers[24] <= 4, f"answers {answers}")
+    # 24 and 25: a broker that does not know the group or its subscription yet, as direct.
+    demand(result, set(answers) <= {0, 19, 20, 24, 25, 209, 210} and answers[24] + answers[25] <= 4, f"answers {answers}")
     demand(result, busiest <= 40, f"{busiest} pulls in one second")
 
 
