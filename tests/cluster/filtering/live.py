@@ -9,7 +9,7 @@ from harness.field import Field
 
 from .scene import Scene, demand
 
-RATE = 20
+RATE = 10
 LIMIT = f"""
 [config]
 [[config.rules]]

@@ -11,7 +11,7 @@ from harness.tap import Tap
 
 from .scene import Scene, demand
 
-SENT, RATE, BURST, CONSUMED = 4, 40, 40, 200  # messages a second sent and consumed
+SENT, RATE, BURST, CONSUMED = 2, 40, 40, 200  # messages a second sent and consumed
 LIMITS = f"""
 [config]
 [[config.rules]]
