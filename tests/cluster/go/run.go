@@ -22,6 +22,7 @@ type run struct {
 	out       map[string]any
 	sent, got map[int]time.Time
 	twice     int
+	strangers int // messages of other runs: topics are a run's own
 	instances int
 	closers   []func()
 }
@@ -155,6 +156,8 @@ func (r *run) take(m *primitive.MessageExt) consumer.ConsumeResult {
 		} else {
 			r.got[i] = time.Now()
 		}
+	} else if string(m.Body) != "warm" {
+		r.strangers++
 	}
 	return consumer.ConsumeSuccess
 }
@@ -196,6 +199,7 @@ func (r *run) verdict(count int, wanted func(int) bool) {
 		}
 	}
 	r.out["sent"], r.out["got"], r.out["duplicates"], r.out["ms_max"] = len(r.sent), len(r.got), r.twice, worst.Milliseconds()
+	r.out["strangers"] = r.strangers
 	r.mu.Unlock()
 	r.check(len(lost) == 0, "lost %d of %d: %v", len(lost), count, lost[:min(8, len(lost))])
 	r.check(len(extra) == 0, "not wanted: %v", extra)

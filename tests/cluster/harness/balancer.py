@@ -8,17 +8,18 @@ import threading
 
 
 class Balancer:
-    """Listens on ports of 127.0.0.1 and forwards each to the same port of the `hosts`."""
+    """Listens on ports of `listen` and forwards each to the same port of the `hosts`, which see `source` as its address."""
 
-    def __init__(self, ports: list[int], hosts: list[str]) -> None:
+    def __init__(self, ports: list[int], hosts: list[str], source: str | None = None, listen: str = "127.0.0.1") -> None:
         self.hosts = hosts
+        self._source = (source, 0) if source else None
         self.taken = {host: 0 for host in hosts}
         self._turn = 0
         self._selector = selectors.DefaultSelector()
         self._peers: dict[socket.socket, socket.socket] = {}
         self._end = threading.Event()
         for port in ports:
-            listener = socket.create_server(("127.0.0.1", port))
+            listener = socket.create_server((listen, port))
             self._selector.register(listener, selectors.EVENT_READ, port)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -29,6 +30,12 @@ class Balancer:
         self._thread.join(5)
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
+
+    def opened(self, client: socket.socket, target: socket.socket) -> None:
+        """Called for each new pair of connections, for those who look on."""
+
+    def passing(self, source: socket.socket, data: bytes) -> None:
+        """Called before bytes are forwarded, for those who look on."""
 
     def _serve(self) -> None:
         while not self._end.is_set():
@@ -44,7 +51,7 @@ class Balancer:
             host = self.hosts[self._turn % len(self.hosts)]
             self._turn += 1
             try:
-                target = socket.create_connection((host, port), timeout=2)
+                target = socket.create_connection((host, port), 2, self._source)
             except OSError:
                 continue
             self.taken[host] += 1
@@ -53,6 +60,7 @@ class Balancer:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._peers[one] = other
                 self._selector.register(one, selectors.EVENT_READ, None)
+            self.opened(client, target)
             return
         client.close()
 
@@ -62,6 +70,7 @@ class Balancer:
         try:
             data = source.recv(1 << 16)
             if data:
+                self.passing(source, data)
                 self._peers[source].sendall(data)
                 return
         except OSError:

@@ -29,12 +29,13 @@ class Client:
         """A form of the name that may stand in topic names."""
         return self.name.replace(".", "").replace(" ", "").replace("-", "").lower()
 
-    def command(self, work: Path, address: str, prefix: str, scenarios: list[str], options: dict[str, object]) -> list[str]:
-        """The command line of one run."""
+    def command(self, work: Path, address: str, prefix: str, scenarios: list[str], options: dict[str, object],
+                place: str = "") -> list[str]:
+        """The command line of one run; `place` tells its files from those of another run with the same prefix."""
         words = [word for key, value in options.items() for word in (f"-{key}", str(value))]
         if self.language == "go":
             return [str(fetch.go_client(work, self.version)), "-n", address, "-p", prefix, *words, *scenarios]
-        home = work / "homes" / prefix
+        home = work / "homes" / (prefix + place)
         home.mkdir(parents=True, exist_ok=True)
         jvm = [*CLIENT_JVM, f"-Duser.home={home}", f"-Drocketmq.client.logRoot={home}/logs", "-Drocketmq.client.logLevel=WARN",
                f"-Drocketmq.client.localOffsetStoreDir={home}/offsets", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
@@ -99,10 +100,10 @@ class Running:
 
 
 def begin(who: Client, work: Path, address: str, prefix: str, scenarios: list[str], *, limit: float = 240,
-          watch: Watch | None = None, on_event: Callable[[str], None] | None = None, **options: object) -> Running:
+          watch: Watch | None = None, on_event: Callable[[str], None] | None = None, place: str = "", **options: object) -> Running:
     """Starts a client process; its log lies in the work folder under `logs`."""
-    command = who.command(work, address, prefix, scenarios, options)
-    process = Process(f"{who.name} {' '.join(scenarios)}", command, work / "logs" / f"{prefix}.log", {"ROCKETMQ_GO_LOG_LEVEL": "warn"})
+    command = who.command(work, address, prefix, scenarios, options, place)
+    process = Process(f"{who.name} {' '.join(scenarios)}", command, work / "logs" / f"{prefix}{place}.log", {"ROCKETMQ_GO_LOG_LEVEL": "warn"})
     if watch:
-        watch.add(process.pid, f"{who.name} ({prefix})")
+        watch.add(process.pid, f"{who.name} ({prefix}{place})")
     return Running(process, scenarios, limit, watch, on_event)

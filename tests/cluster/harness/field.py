@@ -89,13 +89,13 @@ class Field:
         return instance
 
     def begin(self, name: str, side: str, address: str, scenarios: list[str], *, topics: bool = True, cluster: Cluster | None = None,
-              **options: object) -> Running:
-        """Starts a client on fresh topics; on the Gimbal side it is watched."""
+              tenant: str = "", **options: object) -> Running:
+        """Starts a client on fresh topics, whose names begin with `tenant` at the brokers; on the Gimbal side it is watched."""
         who = clients.client(name)
         self.runs += 1
         prefix = f"f{self.runs}{who.tag()}{side[0]}"
         if topics:
-            matrix.prepare(cluster or self.cluster, prefix, scenarios, who.language == "go")
+            matrix.prepare(cluster or self.cluster, prefix, scenarios, who.language == "go", tenant)
         return clients.begin(who, self.work, address, prefix, scenarios, watch=self.watch if side == "gimbal" else None,
                              **options)  # type: ignore[arg-type]
 

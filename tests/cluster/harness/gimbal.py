@@ -23,11 +23,16 @@ class Gimbal:
     first: int = field(default_factory=lambda: free_block(64))
     # Brokers with a fixed port, by name: then a file configures it instead of flags.
     fixed: dict[str, int] = field(default_factory=dict)
+    # Listeners by name, beside each other in the block of ports; several need a file too.
+    listeners: tuple[str, ...] = ("main",)
+    # Whether it has a folder of filters, and the text of its credentials file.
+    filtered: bool = False
+    credentials: str | None = None
     process: Process | None = None
 
     def __post_init__(self) -> None:
         shutil.rmtree(self.home, ignore_errors=True)
-        self.home.mkdir(parents=True)
+        (self.folder if self.filtered else self.home).mkdir(parents=True)
 
     @property
     def port(self) -> int:
@@ -41,15 +46,42 @@ class Gimbal:
 
     def command(self) -> list[str]:
         """The command line. Everything is advertised as 127.0.0.1, store hosts included, so that no client has a reason to go past."""
-        state = str(self.home / "state")
-        if self.fixed:
-            ports = ", ".join(f'"{name}" = {port}' for name, port in self.fixed.items())
-            (self.home / "gimbal.toml").write_text(
-                f'nameservers = "{self.nameserver}"\nallow = "{self.allow}"\nstate_dir = "{state}"\n\n[[listener]]\nname = "main"\n'
-                f'bind = "{self.address}"\nadvertise = "127.0.0.1"\nbrokers = {{ {ports} }}\nrewrite_store_host = true\n')
+        if self.fixed or self.credentials is not None or len(self.listeners) > 1:
+            (self.home / "gimbal.toml").write_text(self._file())
             return [str(self.binary), "run", "-c", str(self.home / "gimbal.toml")]
         return [str(self.binary), "run", "--nameserver", self.nameserver, "--listen", self.address, "--advertise", "127.0.0.1",
-                "--broker-ports", f"{self.first + 6}-{self.first + 63}", "--allow", self.allow, "--rewrite-store-host", "--state-dir", state]
+                "--broker-ports", self._broker_ports(0), "--allow", self.allow, "--rewrite-store-host", "--state-dir", str(self.home / "state"),
+                *(["--filters", str(self.folder)] if self.filtered else [])]
+
+    def _file(self) -> str:
+        lines = [f'nameservers = "{self.nameserver}"', f'allow = "{self.allow}"', f'state_dir = "{self.home / "state"}"']
+        if self.filtered:
+            lines.append(f'filters = "{self.folder}"')
+        if self.credentials is not None:
+            (self.home / "credentials.toml").write_text(self.credentials)
+            (self.home / "credentials.toml").chmod(0o600)
+            lines.append(f'credentials = "{self.home / "credentials.toml"}"')
+        for n, name in enumerate(self.listeners):
+            lines += ["", "[[listener]]", f'name = "{name}"', f'bind = "{self.host}:{self.port_of(name)}"', 'advertise = "127.0.0.1"',
+                      "rewrite_store_host = true"]
+            if self.fixed:
+                lines.append("brokers = { %s }" % ", ".join(f'"{broker}" = {port}' for broker, port in self.fixed.items()))
+            else:
+                lines.append(f'broker_ports = "{self._broker_ports(n)}"')
+        return "\n".join(lines) + "\n"
+
+    def _broker_ports(self, listener: int) -> str:
+        room = 64 // len(self.listeners)
+        return f"{self.first + listener * room + 6}-{self.first + (listener + 1) * room - 1}"
+
+    def port_of(self, listener: str) -> int:
+        """The port that clients of a listener are told."""
+        return self.first + 2 + self.listeners.index(listener) * (64 // len(self.listeners))
+
+    @property
+    def folder(self) -> Path:
+        """Its folder of filters."""
+        return self.home / "filters.d"
 
     def start(self) -> "Gimbal":
         """Starts it and waits until it answers a route."""

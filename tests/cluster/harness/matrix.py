@@ -41,27 +41,28 @@ def scenarios(who: Client, full: bool) -> list[str]:
     return [name for name in slow if name in names] + [name for name in names if name not in slow]
 
 
-def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool) -> None:
-    """The topics and groups of one run, so that no client waits for their creation."""
+def prepare(cluster: Cluster, prefix: str, names: list[str], dead_letters: bool, tenant: str = "") -> None:
+    """The topics and groups of one run, so that no client waits for their creation. At the broker they begin with `tenant`."""
     for name in names:
-        topic = f"{prefix}_{name}"
+        topic, group = f"{tenant}{prefix}_{name}", f"{tenant}g_{prefix}_{name}"
         cluster.create_topic(topic)
         if name in ("retry", "dlq"):
-            cluster.create_topic(f"%RETRY%g_{topic}", 1)
+            cluster.create_topic(f"%RETRY%{group}", 1)
         if name == "dlq" and dead_letters:
-            cluster.create_topic(f"%DLQ%g_{topic}", 1)
+            cluster.create_topic(f"%DLQ%{group}", 1)
         if name == "offsets":
-            cluster.create_group(f"g_{topic}")
-        if name == "pop":
-            mode = {"topic": topic, "consumerGroup": f"g_{topic}", "mode": "POP", "popShareQueueNum": 8}
-            cluster.admin(401, body=json.dumps(mode).encode())
+            cluster.create_group(group)
+        if name.endswith("pop"):
+            for member in (group, f"{group}_trusted"):
+                mode = {"topic": topic, "consumerGroup": member, "mode": "POP", "popShareQueueNum": 8}
+                cluster.admin(401, body=json.dumps(mode).encode())
 
 
-def reset(cluster: Cluster, event: str) -> None:
+def reset(cluster: Cluster, event: str, tenant: str = "") -> None:
     """Does what mqadmin's resetOffsetByTime does, at the brokers themselves."""
     word, topic, group = event.split(" ")
     if word == "@reset":
-        cluster.admin(222, {"topic": topic, "group": group, "timestamp": "0", "isForce": "true"})
+        cluster.admin(222, {"topic": tenant + topic, "group": tenant + group, "timestamp": "0", "isForce": "true"})
 
 
 def one_client(who: Client, cluster: Cluster, work: Path, targets: dict[str, str], names: list[str], watch: Watch,

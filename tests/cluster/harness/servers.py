@@ -90,6 +90,9 @@ class Cluster:
         self.controller_port = free_block(1)
         self.namesrv: Process | None = None
         self.brokers: dict[str, Broker] = {}
+        # Access key and secret of an administrator, where brokers demand one.
+        self.key: tuple[str, str] | None = None
+        self.queues = 2  # of a topic on each broker
 
     @property
     def nameserver(self) -> str:
@@ -138,6 +141,31 @@ class Cluster:
             broker.ready()
         self.await_masters({"broker-a"})
 
+    def start_guarded(self, key: tuple[str, str]) -> None:
+        """One broker with ACL 2.0 on, whose administrator has `key`."""
+        self.key = key
+        admin = json.dumps({"username": key[0], "password": key[1]}, separators=(",", ":"))
+        inner = json.dumps({"accessKey": key[0], "secretKey": key[1]}, separators=(",", ":"))
+        auth = "org.apache.rocketmq.auth"
+        self.start_namesrv()
+        self.add("guarded", "broker-a", authenticationEnabled="true", initAuthenticationUser=admin, innerClientAuthenticationCredentials=inner,
+                 authenticationProvider=f"{auth}.authentication.provider.DefaultAuthenticationProvider",
+                 authenticationMetadataProvider=f"{auth}.authentication.provider.LocalAuthenticationMetadataProvider",
+                 authorizationEnabled="true", authorizationProvider=f"{auth}.authorization.provider.DefaultAuthorizationProvider",
+                 authorizationMetadataProvider=f"{auth}.authorization.provider.LocalAuthorizationMetadataProvider").start()
+        self.brokers["guarded"].ready()
+        self.await_masters({"broker-a"})
+
+    def create_user(self, name: str, secret: str, resources: dict[str, list[str]]) -> None:
+        """A user of a guarded broker, and what it may do with which resources."""
+        user = {"username": name, "password": secret, "userType": "Normal"}
+        entries = [{"resource": resource, "actions": actions, "decision": "Allow"} for resource, actions in resources.items()]
+        acl = {"subject": f"User:{name}", "policies": [{"policyType": "CUSTOM", "entries": entries}]}
+        for code, ext, body in ((3001, {"username": name}, user), (3006, {"subject": f"User:{name}"}, acl)):
+            for broker, answer in self.admin(code, ext, json.dumps(body).encode()).items():
+                if answer.code != 0:
+                    raise RuntimeError(f"user {name} on {broker}: {answer.code} {answer.remark}")
+
     def await_masters(self, names: set[str], seconds: float = 90) -> None:
         """Waits until the name server knows a master of each name."""
         end = time.monotonic() + seconds
@@ -168,13 +196,14 @@ class Cluster:
         answers = {}
         for name, address in self.masters().items():
             if only in (None, name):
-                link = Connection(address)
+                link = Connection(address, key=self.key)
                 answers[name] = link.call(code, ext, body, 10)
                 link.close()
         return answers
 
-    def create_topic(self, topic: str, queues: int = 2, perm: int = 6, **ext: str) -> None:
+    def create_topic(self, topic: str, queues: int | None = None, perm: int = 6, **ext: str) -> None:
         """A topic with `queues` queues on every master."""
+        queues = queues or self.queues
         fields = {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": str(queues), "writeQueueNums": str(queues),
                   "perm": str(perm), "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false", **ext}
         for name, answer in self.admin(17, fields).items():

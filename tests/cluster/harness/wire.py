@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import itertools
 import json
 import queue
@@ -54,6 +57,12 @@ class Command:
         return fixed + remark + struct.pack(">i", len(ext)) + ext
 
 
+def signature(ext: dict[str, str], body: bytes, secret: str) -> str:
+    """What an ACL client puts into `Signature`: a keyed hash over the values of all other ext fields, by name, and the body."""
+    content = "".join(ext[name] for name in sorted(ext) if name != "Signature").encode() + body
+    return base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha1).digest()).decode()
+
+
 def _entry(key: str, value: str) -> bytes:
     raw_key, raw_value = key.encode(), value.encode()
     return struct.pack(">h", len(raw_key)) + raw_key + struct.pack(">i", len(raw_value)) + raw_value
@@ -88,11 +97,16 @@ class Closed(Exception):
 
 
 class Connection:
-    """One TCP connection; answers go to their callers, requests of the other side into `pushes`."""
+    """One TCP connection; answers go to their callers, requests of the other side into `pushes`.
 
-    def __init__(self, address: str, language: str = "JAVA", version: int = 513, binary: bool = False) -> None:
+    With `key`, an access key and its secret, every request is signed.
+    """
+
+    def __init__(self, address: str, language: str = "JAVA", version: int = 513, binary: bool = False,
+                 key: tuple[str, str] | None = None) -> None:
         host, port = address.rsplit(":", 1)
         self.address, self.language, self.version, self.binary = address, language, version, binary
+        self.key = key
         self.pushes: queue.Queue[Command] = queue.Queue()
         self.stray: list[Command] = []
         self.closed = threading.Event()
@@ -105,7 +119,11 @@ class Connection:
 
     def begin(self, code: int, ext: dict[str, str] | None = None, body: bytes = b"", flag: int = 0) -> int:
         """Sends a request and returns its opaque; `finish` waits for the answer."""
-        command = Command(code, ext or {}, body, flag, next(opaques), None, self.language, self.version,
+        ext = dict(ext or {})
+        if self.key:
+            ext["AccessKey"] = self.key[0]
+            ext["Signature"] = signature(ext, body, self.key[1])
+        command = Command(code, ext, body, flag, next(opaques), None, self.language, self.version,
                           self.binary and code <= 0x7FFF)
         if not flag & ONEWAY:
             self._waiting[command.opaque] = queue.Queue()

@@ -41,6 +41,18 @@ public class Client {
         scenarios.put("stream", Streams::stream);
         scenarios.put("produce", Streams::produce);
         scenarios.put("drink", Streams::drink);
+        scenarios.put("gush", Streams::gush);
+        scenarios.put("limited", r -> Filtered.limited(r, false));
+        scenarios.put("limitedasync", r -> Filtered.limited(r, true));
+        scenarios.put("slowed", r -> Filtered.slowed(r, false));
+        scenarios.put("slowedpop", r -> Filtered.slowed(r, true));
+        scenarios.put("refused", Filtered::refused);
+        scenarios.put("admitted", Filtered::admitted);
+        scenarios.put("marked", Filtered::marked);
+        scenarios.put("masked", r -> Filtered.masked(r, false));
+        scenarios.put("maskedpop", r -> Filtered.masked(r, true));
+        scenarios.put("plain", Filtered::plain);
+        scenarios.put("changed", Filtered::plain);
     }
 
     static String option(String name, String otherwise) { return options.getOrDefault(name, otherwise); }

@@ -110,7 +110,7 @@ class Consumers {
         refusing.setMaxReconsumeTimes(1);
         run.start(refusing);
         send(run, producer, 6);
-        DefaultMQPullConsumer reader = run.start(new DefaultMQPullConsumer(run.group + "_dlq"));
+        DefaultMQPullConsumer reader = run.start(new DefaultMQPullConsumer(run.group + "_dlq", Run.hook()));
         String dead = "%DLQ%" + run.group;
         Run.until(run.seconds, () -> { drain(run, reader, dead); return run.got.size() >= 6; });
         run.out.put("deliveries", deliveries.toString());
@@ -140,7 +140,7 @@ class Consumers {
 
     static void pull(Run run) throws Exception {
         DefaultMQProducer producer = run.producer();
-        DefaultMQPullConsumer consumer = run.start(new DefaultMQPullConsumer(run.group));
+        DefaultMQPullConsumer consumer = run.start(new DefaultMQPullConsumer(run.group, Run.hook()));
         send(run, producer, 30);
         Run.until(run.seconds, () -> { drain(run, consumer, run.topic); return run.got.size() >= 30; });
         MessageQueue queue = consumer.fetchSubscribeMessageQueues(run.topic).iterator().next();
@@ -152,7 +152,8 @@ class Consumers {
 
     static void lite(Run run) throws Exception {
         DefaultMQProducer producer = run.producer();
-        Object consumer = Class.forName("org.apache.rocketmq.client.consumer.DefaultLitePullConsumer").getConstructor(String.class).newInstance(run.group);
+        Object consumer = Class.forName("org.apache.rocketmq.client.consumer.DefaultLitePullConsumer").getConstructor(String.class, org.apache.rocketmq.remoting.RPCHook.class)
+            .newInstance(run.group, Run.hook());
         Run.call(consumer, "setConsumeFromWhere", org.apache.rocketmq.common.consumer.ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         Run.call(consumer, "subscribe", run.topic, "*");
         run.start(consumer);
@@ -169,7 +170,7 @@ class Consumers {
     /** What the offset calls say of a queue that got exactly five messages. */
     static void offsets(Run run) throws Exception {
         DefaultMQProducer producer = run.producer();
-        DefaultMQPullConsumer consumer = run.start(new DefaultMQPullConsumer(run.group));
+        DefaultMQPullConsumer consumer = run.start(new DefaultMQPullConsumer(run.group, Run.hook()));
         long begin = Run.now();
         for (MessageQueue queue : new TreeSet<>(producer.fetchPublishMessageQueues(run.topic))) {
             for (int i = 0; i < 5; i++) Sends.stored(run, producer.send(run.message(run.sent.size()), queue));

@@ -4,11 +4,15 @@ import java.lang.reflect.Method;
 import java.util.*;
 import java.util.concurrent.*;
 import java.util.concurrent.atomic.*;
+import org.apache.rocketmq.acl.common.AclClientRPCHook;
+import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.consumer.*;
 import org.apache.rocketmq.client.consumer.listener.*;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.producer.*;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.*;
+import org.apache.rocketmq.remoting.RPCHook;
 
 class Run {
     final String name, topic, group;
@@ -16,7 +20,7 @@ class Run {
     final Map<String, Object> out = Collections.synchronizedMap(new LinkedHashMap<>());
     final Map<String, Long> sent = new ConcurrentHashMap<>(), got = new ConcurrentHashMap<>();
     final Set<String> warm = ConcurrentHashMap.newKeySet();
-    final AtomicInteger duplicates = new AtomicInteger(), instances = new AtomicInteger();
+    final AtomicInteger duplicates = new AtomicInteger(), strangers = new AtomicInteger(), instances = new AtomicInteger();
     final Deque<Runnable> closers = new ConcurrentLinkedDeque<>();
     final int seconds = Client.number("wait", 40);
 
@@ -63,7 +67,12 @@ class Run {
 
     /** Gives a producer or consumer the address, an instance of its own, and an end; starts it. */
     <T> T start(T client) throws Exception {
-        call(client, "setNamesrvAddr", Client.option("n", ""));
+        return start(client, Client.option("n", ""));
+    }
+
+    /** As `start`, at another address. */
+    <T> T start(T client, String address) throws Exception {
+        call(client, "setNamesrvAddr", address);
         call(client, "setInstanceName", name + instances.incrementAndGet() + "_" + id);
         try {
             call(client, "setMqClientApiTimeout", 6000); // 3 s are too short for the start of many clients on a busy machine
@@ -75,8 +84,14 @@ class Run {
         return client;
     }
 
+    /** Signs every request, if an access key (`-ak`, `-sk`) was given. */
+    static RPCHook hook() {
+        String key = Client.option("ak", null);
+        return key == null ? null : new AclClientRPCHook(new SessionCredentials(key, Client.option("sk", "")));
+    }
+
     DefaultMQProducer producer() throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer("p_" + group);
+        DefaultMQProducer producer = new DefaultMQProducer("p_" + group, hook());
         producer.setSendMsgTimeout(Client.number("timeout", 10000));
         return start(producer);
     }
@@ -104,7 +119,7 @@ class Run {
 
     /** A push consumer that begins with the oldest message; not started. */
     DefaultMQPushConsumer prepare(String group, String expression, MessageListener listener) throws Exception {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setConsumeThreadMin(2);
         consumer.setConsumeThreadMax(4);
@@ -132,12 +147,14 @@ class Run {
         return message;
     }
 
-    /** The number of a message of this run, or -1. */
+    /** The number of a message of this run, or -1. Topics are a run's own, so whatever else comes is a stranger. */
     int number(Message message) {
         String text = new String(message.getBody(), 0, Math.min(60, message.getBody().length));
         String[] parts = text.split(":");
+        if (parts.length > 1 && parts[0].equals(id)) return Integer.parseInt(parts[1]);
         if (parts.length > 2 && parts[0].equals("warm") && parts[1].equals(id)) warm.add(parts[2]);
-        return parts.length > 1 && parts[0].equals(id) ? Integer.parseInt(parts[1]) : -1;
+        else strangers.incrementAndGet();
+        return -1;
     }
 
     void take(Message message) { take(got, message); }
@@ -171,6 +188,7 @@ class Run {
         out.put("sent", sent.size());
         out.put("got", got.size());
         out.put("duplicates", duplicates.get());
+        out.put("strangers", strangers.get());
         out.put("ms_max", got.entrySet().stream().filter(e -> sent.containsKey(e.getKey())).mapToLong(e -> e.getValue() - sent.get(e.getKey())).max().orElse(-1));
         check(lost.isEmpty(), "lost " + lost.size() + " of " + wanted.size() + ": " + head(lost));
         check(extra.isEmpty(), "not wanted: " + head(extra));

@@ -89,7 +89,7 @@ class Sends {
     /** Of three messages one is committed, one rolled back, and one left open until the broker asks. */
     static void transactions(Run run) throws Exception {
         Set<Integer> checked = ConcurrentHashMap.newKeySet();
-        TransactionMQProducer producer = new TransactionMQProducer("tx_" + run.group);
+        TransactionMQProducer producer = new TransactionMQProducer("tx_" + run.group, Run.hook());
         producer.setSendMsgTimeout(10_000);
         producer.setTransactionListener(new TransactionListener() {
             public LocalTransactionState executeLocalTransaction(Message message, Object i) {
@@ -122,7 +122,7 @@ class Sends {
 
     /** Every request gets the body that its own replier sent. */
     static void request(Run run) throws Exception {
-        DefaultMQProducer requester = run.producer(), replier = new DefaultMQProducer("r_" + run.group);
+        DefaultMQProducer requester = run.producer(), replier = new DefaultMQProducer("r_" + run.group, Run.hook());
         Set<Integer> replied = ConcurrentHashMap.newKeySet();
         run.start(replier);
         Class<?> replies = Class.forName("org.apache.rocketmq.client.utils.MessageUtil");

@@ -77,4 +77,30 @@ class Streams {
         run.check(Run.until(run.seconds, () -> bodies.size() >= count), "got " + bodies.size() + " of " + count);
         run.out.put("got", bodies.size());
     }
+
+    /** Sends and consumes as fast as one thread can for `-seconds`; tells each 100 ms how many sends were stored, refused with 215, or failed. */
+    static void gush(Run run) throws Exception {
+        DefaultMQPushConsumer consumer = run.consumer(run.taking(run.got));
+        DefaultMQProducer producer = run.producer();
+        run.check(Run.until(30, () -> run.queues(consumer) >= 4), "consumer without queues");
+        Filtered.Tally tally = new Filtered.Tally();
+        long begin = Run.now(), end = begin + Client.number("seconds", 20) * 1000L, tick = begin;
+        int stored = 0, refused = 0, failed = 0;
+        Client.say("@flowing " + run.topic);
+        for (int i = 0; Run.now() < end; i++) {
+            tally.send(producer, run.message(i), "" + i);
+            if (Run.now() < tick + 100) continue;
+            tick = Run.now();
+            int refusals = tally.codes.getOrDefault("215", 0), failures = tally.codes.values().stream().mapToInt(n -> n).sum() - refusals;
+            Client.say("@rate " + tick + " " + (tally.stored.size() - stored) + " " + (refusals - refused) + " " + (failures - failed));
+            stored = tally.stored.size();
+            refused = refusals;
+            failed = failures;
+        }
+        tally.tell(run);
+        run.await(run.got, tally.stored.size());
+        Thread.sleep(500);
+        run.verdict(tally.stored);
+        run.once();
+    }
 }
