@@ -6,6 +6,7 @@ mod guard;
 mod rate_limit;
 mod redact;
 mod rewrite;
+mod tenants;
 mod together;
 
 use std::path::Path;
@@ -72,7 +73,12 @@ impl House {
         change(&mut config);
         let proxy = Proxy::start(config).await.unwrap();
         for status in proxy.filters().status() {
-            assert_eq!(status.serving, Serving::Current, "{status:#?}");
+            let expected = if status.mode == "off" {
+                Serving::Nothing
+            } else {
+                Serving::Current
+            };
+            assert_eq!(status.serving, expected, "{status:#?}");
         }
         Self {
             cluster,
