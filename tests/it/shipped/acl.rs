@@ -66,8 +66,6 @@ async fn what_is_denied_is_answered_16_with_its_rule_and_one_way_sends_are_dropp
     }
     let refused = client.call(rq::POP_MESSAGE, &pop_fields(TOPIC, "spies")).await;
     assert_refused(&refused, response::NO_PERMISSION, denied);
-    let retry = pull(&mut client, "%RETRY%spies", "readers").await;
-    assert_refused(&retry, response::NO_PERMISSION, "no spies");
     let offset = [
         ("consumerGroup", "spies"),
         ("topic", TOPIC),
@@ -172,4 +170,21 @@ async fn a_reply_is_a_send_and_everybody_may_answer_unless_the_rules_say() {
             "no rule allows 127.0.0.1 to publish topic",
         );
     }
+}
+
+#[tokio::test]
+async fn whoever_names_an_allowed_group_does_not_get_what_another_could_not_consume() {
+    let house = House::with(&[(FILE, RULES)]).await;
+    let (mut client, mut behind) = (house.client().await, house.behind().await);
+    for topic in ["%DLQ%spies", "%RETRY%spies"] {
+        assert_done(&send(&mut behind, topic, "", "of the spies").await);
+        for code in [rq::PULL_MESSAGE, rq::LITE_PULL_MESSAGE] {
+            let refused = client.call(code, &pull_fields(topic, "readers", "0")).await;
+            assert_refused(&refused, response::NO_PERMISSION, "no spies");
+        }
+        let refused = client.call(rq::POP_MESSAGE, &pop_fields(topic, "readers")).await;
+        assert_refused(&refused, response::NO_PERMISSION, "no spies");
+    }
+    assert_done(&send(&mut behind, "%RETRY%readers", "", "their own").await);
+    assert_done(&pull(&mut client, "%RETRY%readers", "readers").await);
 }
