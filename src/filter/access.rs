@@ -41,13 +41,13 @@ impl Facts {
     pub(super) fn of(code: Code, fields: &Fields<'_>, body: &[u8]) -> Self {
         let accesses = match code {
             rq::HEART_BEAT => of_heartbeat(body),
-            rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => of_locks(body),
-            rq::BATCH_ACK_MESSAGE => of_acks(body),
-            rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => of_client_config(body),
+            rq::LOCK_BATCH_MQ | rq::UNLOCK_BATCH_MQ => of_locks(code, body),
+            rq::BATCH_ACK_MESSAGE => of_acks(code, body),
+            rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => of_client_config(code, body),
             _ => {
                 let topic = topic_field(code, fields).map(Cow::into_owned);
                 let group = group_field(code, fields).map(Cow::into_owned);
-                vec![access(action(code), topic, group)]
+                touched(code, topic, group)
             }
         };
         let named = |access: &Access| access.topic.is_some() || access.group.is_some();
@@ -129,7 +129,12 @@ fn action(code: Code) -> Action {
         | rq::UNREGISTER_CLIENT
         | rq::GET_CONSUMER_LIST_BY_GROUP
         | rq::NOTIFY_CONSUMER_IDS_CHANGED
-        | rq::CONSUME_MESSAGE_DIRECTLY => Action::Subscribe,
+        | rq::CONSUME_MESSAGE_DIRECTLY
+        | rq::LOCK_BATCH_MQ
+        | rq::UNLOCK_BATCH_MQ
+        | rq::BATCH_ACK_MESSAGE
+        | rq::CHECK_CLIENT_CONFIG
+        | rq::QUERY_ASSIGNMENT => Action::Subscribe,
         rq::QUERY_MESSAGE
         | rq::VIEW_MESSAGE_BY_ID
         | rq::SEARCH_OFFSET_BY_TIMESTAMP
@@ -142,25 +147,38 @@ fn action(code: Code) -> Action {
 }
 
 /// What such a topic and group mean: retry and dead-letter topics are a matter of their group (`RetryTopic` rules of the
-/// broker's authorisation), whoever sends to them or pulls from them.
-fn access(action: Action, topic: Option<String>, group: Option<String>) -> Access {
-    let Some(of_group) = topic.as_deref().and_then(group_of_topic) else {
-        return Access { action, topic, group };
+/// broker's authorisation), whoever sends to them or pulls from them. The group that a client says beside the topic is
+/// its own word: it counts as well, and not in place of the topic's.
+fn touched(code: Code, topic: Option<String>, group: Option<String>) -> Vec<Access> {
+    let action = action(code);
+    let Some(of_topic) = topic.as_deref().and_then(group_of_topic) else {
+        return vec![Access { action, topic, group }];
     };
-    // The field knows the group better: a pop's retry topic holds a topic, too.
-    let of_group = match (action, group) {
-        (Action::Publish | Action::Read, _) | (_, None) => of_group.to_owned(),
-        (_, Some(group)) => group,
-    };
-    Access {
+    let of_group = |group: &str| Access {
         action: if action == Action::Publish {
             Action::Subscribe
         } else {
             action
         },
         topic: None,
-        group: Some(of_group),
+        group: Some(group.to_owned()),
+    };
+    match group.filter(|_| matches!(action, Action::Subscribe | Action::Manage)) {
+        Some(group) if group == of_topic || is_pop_retry(code, &group, of_topic) => vec![of_group(&group)],
+        Some(group) => vec![of_group(&group), of_group(of_topic)],
+        None => vec![of_group(of_topic)],
     }
+}
+
+/// Whether this is the retry topic of a pop, `%RETRY%group_topic`, as the group says. It could as well be that of another
+/// group with a longer name: what brings messages is not taken at its word.
+fn is_pop_retry(code: Code, group: &str, of_topic: &str) -> bool {
+    let brings_messages = matches!(
+        code,
+        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::PEEK_MESSAGE | rq::NOTIFICATION
+    );
+    let rest = of_topic.strip_prefix(group);
+    !brings_messages && rest.is_some_and(|rest| rest.starts_with('_'))
 }
 
 /// The group whose retry or dead-letter topic this is.
@@ -179,15 +197,23 @@ fn of_heartbeat(body: &[u8]) -> Vec<Access> {
         let group = Some(consumer.group_name.clone());
         let topics = consumer.topics().filter(|topic| group_of_topic(topic).is_none());
         let before = accesses.len();
-        accesses.extend(topics.map(|topic| access(Action::Subscribe, Some(topic.to_owned()), group.clone())));
+        accesses.extend(topics.map(|topic| Access {
+            action: Action::Subscribe,
+            topic: Some(topic.to_owned()),
+            group: group.clone(),
+        }));
         if accesses.len() == before {
-            accesses.push(access(Action::Subscribe, None, group));
+            accesses.push(Access {
+                action: Action::Subscribe,
+                topic: None,
+                group,
+            });
         }
     }
     accesses
 }
 
-fn of_locks(body: &[u8]) -> Vec<Access> {
+fn of_locks(code: Code, body: &[u8]) -> Vec<Access> {
     let Ok(set) = QueueSet::decode(body) else {
         return Vec::new();
     };
@@ -196,31 +222,27 @@ fn of_locks(body: &[u8]) -> Vec<Access> {
     topics.sort_unstable();
     topics.dedup();
     if topics.is_empty() {
-        return vec![access(Action::Subscribe, None, group)];
+        return touched(code, None, group);
     }
     let each = topics
         .into_iter()
-        .map(|topic| access(Action::Subscribe, Some(topic.to_owned()), group.clone()));
+        .flat_map(|topic| touched(code, Some(topic.to_owned()), group.clone()));
     each.collect()
 }
 
-fn of_acks(body: &[u8]) -> Vec<Access> {
+fn of_acks(code: Code, body: &[u8]) -> Vec<Access> {
     let Ok(batch) = AckBatch::decode(body) else {
         return Vec::new();
     };
     let each = batch
         .entries()
-        .map(|(topic, group)| access(Action::Subscribe, name(topic), name(group)));
+        .flat_map(|(topic, group)| touched(code, name(topic), name(group)));
     each.collect()
 }
 
-fn of_client_config(body: &[u8]) -> Vec<Access> {
+fn of_client_config(code: Code, body: &[u8]) -> Vec<Access> {
     let config = ClientConfig::decode(body).unwrap_or_default();
-    vec![access(
-        Action::Subscribe,
-        name(config.topic()),
-        name(config.group()),
-    )]
+    touched(code, name(config.topic()), name(config.group()))
 }
 
 fn name(text: &str) -> Option<String> {
@@ -275,12 +297,36 @@ mod tests {
             facts(rq::SEND_MESSAGE_V2, &send, ""),
             one(Action::Subscribe, "", "g")
         );
+        let own = [("consumerGroup", "g"), ("topic", "%RETRY%g")];
+        assert_eq!(facts(rq::PULL_MESSAGE, &own, ""), one(Action::Subscribe, "", "g"));
         let ack = [("consumerGroup", "g"), ("topic", "%RETRY%g_T")];
         assert_eq!(facts(rq::ACK_MESSAGE, &ack, ""), one(Action::Subscribe, "", "g"));
         assert_eq!(
             facts(rq::GET_ROUTEINFO_BY_TOPIC, &[("topic", "%RETRY%g+T")], ""),
             one(Action::Read, "", "g")
         );
+    }
+
+    #[test]
+    fn the_topic_of_another_group_is_a_matter_of_both() {
+        let both =
+            |other: &str| [one(Action::Subscribe, "", "g"), one(Action::Subscribe, "", other)].concat();
+        for (topic, other) in [
+            ("%DLQ%h", "h"),
+            ("%RETRY%h", "h"),
+            ("%RETRY%h+T", "h"),
+            ("%RETRY%g_T", "g_T"),
+        ] {
+            let fields = [("consumerGroup", "g"), ("topic", topic)];
+            for code in [
+                rq::PULL_MESSAGE,
+                rq::LITE_PULL_MESSAGE,
+                rq::POP_MESSAGE,
+                rq::PEEK_MESSAGE,
+            ] {
+                assert_eq!(facts(code, &fields, ""), both(other), "{code} {topic}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod query;
 mod reload;
 mod routes;
 mod routing;
+mod shipped;
 mod support;
 mod transactions;
 mod wire;

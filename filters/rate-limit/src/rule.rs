@@ -297,15 +297,17 @@ impl Bucket {
 }
 
 /// How many messages a command carries, big ones counting more than once. A single send is one message: only what may
-/// be a batch is looked into. What cannot be read counts as one.
+/// be a batch is looked into, by the mark as brokers read it: without regard to case. What cannot be read counts as one.
 fn messages(command: &Command, unit: Option<u32>) -> u64 {
     let cost = |bytes: u32| unit.map_or(1, |unit| u64::from(bytes.div_ceil(unit).max(1)));
     let request = command.request_code();
     let is_send = code::SENDS.contains(&request);
     let is_batch = request == code::SEND_BATCH_MESSAGE
-        || ["m", "batch"]
-            .iter()
-            .any(|name| command.request_field(name).as_deref() == Some("true"));
+        || ["m", "batch"].iter().any(|name| {
+            command
+                .request_field(name)
+                .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        });
     if is_send && !is_batch {
         return cost(command.body_size());
     }

@@ -44,53 +44,51 @@ pub(super) fn group(request: &Request) -> Option<String> {
 
 /// Everything that a request touches.
 pub(super) fn derive(request: &Request) -> Vec<Access> {
-    let touched = match request.code {
+    let found = match request.code {
         34 => heartbeat(&json(&request.body)),
-        41 | 42 => locks(&json(&request.body)),
+        41 | 42 => locks(request.code, &json(&request.body)),
         46 => {
             let body = json(&request.body);
             let topic = body.get("subscriptionData").and_then(|data| text(data, "topic"));
-            vec![access(Action::Subscribe, topic, text(&body, "group"))]
+            touched(request.code, topic, text(&body, "group"))
         }
         400 => {
             let body = json(&request.body);
-            vec![access(
-                Action::Subscribe,
-                text(&body, "topic"),
-                text(&body, "consumerGroup"),
-            )]
+            touched(request.code, text(&body, "topic"), text(&body, "consumerGroup"))
         }
-        200_151 => acks(&json(&request.body)),
-        _ => vec![access(action(request.code), topic(request), group(request))],
+        200_151 => acks(request.code, &json(&request.body)),
+        _ => touched(request.code, topic(request), group(request)),
     };
     let is_named = |access: &Access| access.topic.is_some() || access.group.is_some();
-    touched.into_iter().filter(is_named).collect()
+    found.into_iter().filter(is_named).collect()
 }
 
 fn action(code: i32) -> Action {
     match code {
         10 | 37 | 310 | 320 | 324 | 325 | 370 => Action::Publish,
-        11 | 14 | 15 | 35 | 36 | 38 | 40 | 309 | 361 | 200_050..=200_055 => Action::Subscribe,
+        11 | 14 | 15 | 35 | 36 | 38 | 40..=42 | 46 | 309 | 361 | 400 | 200_050..=200_055 | 200_151 => {
+            Action::Subscribe
+        }
         12 | 29..=33 | 105 => Action::Read,
         _ => Action::Manage,
     }
 }
 
-fn locks(body: &Value) -> Vec<Access> {
+fn locks(code: i32, body: &Value) -> Vec<Access> {
     let group = text(body, "consumerGroup");
     let queues = list(body, "mqSet").iter();
     queues
-        .map(|queue| access(Action::Subscribe, text(queue, "topic"), group.clone()))
+        .flat_map(|queue| touched(code, text(queue, "topic"), group.clone()))
         .collect()
 }
 
-fn acks(body: &Value) -> Vec<Access> {
+fn acks(code: i32, body: &Value) -> Vec<Access> {
     let either = |entry: &Value, short, long| text(entry, short).or_else(|| text(entry, long));
     let entries = list(body, "acks").iter();
     entries
-        .map(|entry| {
+        .flat_map(|entry| {
             let (topic, group) = (either(entry, "t", "topic"), either(entry, "c", "consumerGroup"));
-            access(Action::Subscribe, topic, group)
+            touched(code, topic, group)
         })
         .collect()
 }
@@ -104,26 +102,41 @@ fn heartbeat(body: &Value) -> Vec<Access> {
             .filter_map(|data| text(data, "topic"));
         let before = found.len();
         for topic in topics.filter(|topic| group_of_topic(topic).is_none()) {
-            found.push(access(Action::Subscribe, Some(topic), group.clone()));
+            found.push(member(Some(topic), group.clone()));
         }
         if found.len() == before {
-            found.push(access(Action::Subscribe, None, group));
+            found.push(member(None, group));
         }
     }
     found
 }
 
-/// Retry and DLQ topics count as their group, which the group's own field knows better: a pop's retry topic holds a
-/// topic, too.
-fn access(action: Action, topic: Option<String>, group: Option<String>) -> Access {
-    let Some(own) = topic.as_deref().and_then(group_of_topic).map(str::to_owned) else {
-        return Access { action, topic, group };
-    };
-    let group = match (action, group) {
-        (Action::Subscribe | Action::Manage, Some(group)) => group,
-        _ => own,
-    };
+fn member(topic: Option<String>, group: Option<String>) -> Access {
     Access {
+        action: Action::Subscribe,
+        topic,
+        group,
+    }
+}
+
+/// Retry and DLQ topics count as their group, and the group that is said beside counts as well. Only where no messages
+/// come back is it believed that the retry topic is that of its pops, `%RETRY%group_topic`.
+fn touched(code: i32, topic: Option<String>, group: Option<String>) -> Vec<Access> {
+    let action = action(code);
+    let Some(of_topic) = topic.as_deref().and_then(group_of_topic) else {
+        return vec![Access { action, topic, group }];
+    };
+    let brings_messages = matches!(code, 11 | 361 | 200_050 | 200_052 | 200_054);
+    let is_own = |group: &str| match of_topic.strip_prefix(group) {
+        Some(rest) => rest.is_empty() || !brings_messages && rest.starts_with('_'),
+        None => false,
+    };
+    let groups = match group.filter(|_| matches!(action, Action::Subscribe | Action::Manage)) {
+        Some(group) if is_own(&group) => vec![group],
+        Some(group) => vec![group, of_topic.to_owned()],
+        None => vec![of_topic.to_owned()],
+    };
+    let of_group = |group| Access {
         action: if action == Action::Publish {
             Action::Subscribe
         } else {
@@ -131,7 +144,8 @@ fn access(action: Action, topic: Option<String>, group: Option<String>) -> Acces
         },
         topic: None,
         group: Some(group),
-    }
+    };
+    groups.into_iter().map(of_group).collect()
 }
 
 fn group_of_topic(topic: &str) -> Option<&str> {

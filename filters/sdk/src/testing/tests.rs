@@ -126,9 +126,13 @@ fn accesses_are_those_of_every_kind_of_body() {
         ]
     );
     assert_eq!(
-        touched(Request::pop("%RETRY%g_a", "g")),
-        [is(Action::Subscribe, "", "g")],
-        "the field knows the group better"
+        touched(Request::pop("%RETRY%g", "g")),
+        [is(Action::Subscribe, "", "g")]
+    );
+    assert_eq!(
+        touched(Request::pop("%RETRY%h", "g")),
+        [is(Action::Subscribe, "", "g"), is(Action::Subscribe, "", "h")],
+        "the group that is said does not hide that of the topic"
     );
     assert_eq!(touched(Request::new(33)), []);
 }
