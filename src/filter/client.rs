@@ -31,7 +31,9 @@ pub struct Client {
 
 /// Tells topics that belong to brokers and clusters, named as those are. Without a way to tell, none does.
 #[derive(Clone, Default)]
-pub struct OwnTopics(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct OwnTopics(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) -> bool + Send + Sync;
 
 impl OwnTopics {
     /// Those that `has` says yes to.
