@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::subject::{Subject, Way};
 use super::{Answer, Counters, Decision, Failure, Filter, Hook, Phase, Policy, Scope, Verdict};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, response};
+use crate::protocol::{Code, FRAME_LIMIT, Frame, response};
 
 /// Whether a filter's verdicts are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -374,11 +374,22 @@ fn possible(hook: Hook, subject: &Subject, verdict: Verdict) -> Result<Verdict, 
         (Verdict::Answer(answer), _) => {
             // Only here can the policy still say what becomes of the command.
             let written = answer.to_command(subject.head(), subject.kind()).encode();
-            written.map_err(|error| Failure::Unwritable(error.to_string()))?;
+            let frame = written.map_err(|error| Failure::Unwritable(error.to_string()))?;
+            fits(&frame)?;
             Ok(verdict)
         }
         _ => Ok(verdict),
     }
+}
+
+/// Clients close the connection on a longer frame, with everything that is in flight.
+pub(super) fn fits(frame: &Frame) -> Result<(), Failure> {
+    let bytes = frame.len();
+    if bytes > FRAME_LIMIT {
+        let what = format!("it has {bytes} bytes, and clients and brokers accept at most {FRAME_LIMIT}");
+        return Err(Failure::Unwritable(what));
+    }
+    Ok(())
 }
 
 /// Whether consumers would ask again at once and for ever.

@@ -1,5 +1,6 @@
 //! Who is at the other end of a session, as filters may know it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +25,32 @@ pub struct Client {
     pub language: Language,
     /// Version ordinal of the last request.
     pub version: i32,
+    /// Topics that no filter can map.
+    pub own_topics: OwnTopics,
+}
+
+/// Tells topics that belong to brokers and clusters, named as those are. Without a way to tell, none does.
+#[derive(Clone, Default)]
+pub struct OwnTopics(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) -> bool + Send + Sync;
+
+impl OwnTopics {
+    /// Those that `has` says yes to.
+    pub fn new(has: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(has)))
+    }
+
+    /// Whether this topic is one.
+    pub fn has(&self, topic: &str) -> bool {
+        self.0.as_ref().is_some_and(|has| has(topic))
+    }
+}
+
+impl fmt::Debug for OwnTopics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnTopics")
+    }
 }
 
 impl Client {
@@ -38,6 +65,14 @@ impl Client {
             tls_subject: None,
             language: Language::JAVA,
             version: 0,
+            own_topics: OwnTopics::default(),
         }
+    }
+
+    /// The same on a cluster with these topics of its own.
+    #[must_use]
+    pub fn with_own_topics(mut self, own_topics: OwnTopics) -> Self {
+        self.own_topics = own_topics;
+        self
     }
 }

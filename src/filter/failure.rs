@@ -29,6 +29,8 @@ pub enum Failure {
     NotGranted(String),
     /// It touched a body or messages without having asked for bodies; what it did.
     NoBody(String),
+    /// It read messages that cannot be read, and would not have been told; why they cannot.
+    Unreadable(String),
     /// Its verdict cannot be followed; what it was and what would be accepted.
     Impossible(String),
     /// It changed a signed command that nobody can sign again.
@@ -50,6 +52,7 @@ impl Failure {
             Self::OverMemory(_) => "over-memory",
             Self::NotGranted(_) => "not-granted",
             Self::NoBody(_) => "no-body",
+            Self::Unreadable(_) => "unreadable",
             Self::Impossible(_) => "impossible-verdict",
             Self::Signed(_) => "signed",
             Self::Unwritable(_) => "unwritable",
@@ -90,6 +93,7 @@ impl fmt::Display for Failure {
             Self::OverMemory(limit) => write!(f, "it wanted more than its memory limit of {limit} bytes"),
             Self::NotGranted(what) => write!(f, "it called {what}, which its grants do not include"),
             Self::NoBody(what) => write!(f, "it {what}, and none of its interests has needs-body"),
+            Self::Unreadable(why) => write!(f, "it read messages that cannot be read: {why}"),
             Self::Impossible(what) => write!(f, "impossible verdict: {what}"),
             Self::Signed(what) => write!(
                 f,

@@ -32,7 +32,7 @@ mod verdict;
 
 pub use access::{Access, Action};
 pub use chain::{Chain, Member, Mode, Outcome};
-pub use client::Client;
+pub use client::{Client, OwnTopics};
 pub use failure::{Failure, Policy, quiet_code};
 pub use interest::{Interest, Patterns, Phase, Scope};
 pub use limits::{Limits, Rate};

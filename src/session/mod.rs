@@ -41,8 +41,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
-use crate::filter::Client;
 use crate::filter::folder::InForce;
+use crate::filter::{Client, OwnTopics};
 use crate::route::{Directory, Transactions};
 use state::State;
 
@@ -152,7 +152,9 @@ impl Session {
     pub fn new(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) -> Arc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        let client = Client::new(peer, place.door.name(), number);
+        let directory = Arc::clone(&core.directory);
+        let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
+        let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
         Arc::new(Self {
             core,
             place,

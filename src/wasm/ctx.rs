@@ -40,6 +40,8 @@ pub(super) struct Ctx {
     handed_over: usize,
     /// A message that could not be read, and the guest was not told.
     pub(super) unreadable: Option<String>,
+    /// Whether the guest was told so in this call.
+    pub(super) is_told: bool,
 }
 
 impl Ctx {
@@ -56,6 +58,7 @@ impl Ctx {
             allowance: Allowance::default(),
             handed_over: 0,
             unreadable: None,
+            is_told: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl Ctx {
         self.words.begin();
         self.handed_over = 0;
         self.unreadable = None;
+        self.is_told = false;
     }
 
     /// The guest hands over so many bytes, which stay here until the command has gone.

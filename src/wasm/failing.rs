@@ -23,6 +23,18 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// A guest called `exit`, as runtimes do at the end of a panic.
+#[derive(Debug)]
+pub(super) struct Exited(pub(super) u32);
+
+impl fmt::Display for Exited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it called exit({})", self.0)
+    }
+}
+
+impl std::error::Error for Exited {}
+
 /// Why a call went wrong that had this much time.
 pub(super) fn failure(error: &wasmtime::Error, ctx: &Ctx, time: Duration, memory: usize) -> Failure {
     if let Some(Refused(what)) = error.downcast_ref() {
@@ -35,15 +47,23 @@ pub(super) fn failure(error: &wasmtime::Error, ctx: &Ctx, time: Duration, memory
     if ctx.meter.refused {
         return Failure::OverMemory(memory);
     }
-    if let Some(words) = ctx.words.last() {
-        return Failure::Trap(words);
+    let words = ctx.words.last();
+    let ends_a_panic =
+        trap == Some(&Trap::UnreachableCodeReached) || error.downcast_ref::<Exited>().is_some();
+    if let (Some(words), true) = (&words, ends_a_panic) {
+        return Failure::Trap(words.clone());
     }
     let why = match trap {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     };
-    Failure::Trap(match stack(error) {
+    let why = match stack(error) {
         Some(stack) => format!("{why}, in {stack}"),
+        None => why,
+    };
+    // What ends otherwise may have another reason than what was said before.
+    Failure::Trap(match words {
+        Some(words) => format!("{why}, after it said: {words}"),
         None => why,
     })
 }

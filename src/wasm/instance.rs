@@ -188,13 +188,14 @@ impl Instance {
             Health::Dead
         };
         let outcome = match ctx.unreadable.take() {
-            Some(why) if outcome.is_ok() => Err(Failure::Trap(format!(
-                "it read a message that cannot be read: {why}"
-            ))),
+            Some(why) if matches!(outcome, Ok(_) | Err(Failure::Trap(_))) => Err(Failure::Unreadable(why)),
             _ => outcome,
         };
         match ctx.subject.take() {
-            Some(subject) => (subject, outcome, health),
+            Some(subject) => {
+                let outcome = outcome.map_err(|failure| cause(failure, &subject));
+                (subject, outcome, health)
+            }
             // Nothing takes the subject out but this.
             None => (Box::new(nobody()), outcome, Health::Dead),
         }
@@ -226,6 +227,14 @@ impl Instance {
                 None => missing("connections"),
             },
         }
+    }
+}
+
+/// What lies behind a failure: a guest that stops because the host refused it something did not stop without a reason.
+fn cause(failure: Failure, subject: &Subject) -> Failure {
+    match failure {
+        Failure::Trap(_) | Failure::Unreadable(_) => subject.breach().cloned().unwrap_or(failure),
+        failure => failure,
     }
 }
 

@@ -21,7 +21,7 @@ use super::instance::{Exports, Plan, Stillborn};
 use super::manifest::{Manifest, OnError};
 use super::words::Voice;
 use super::{grants, interests, selftest};
-use crate::filter::{About, Filter, LoadError, Loaded, Source, State};
+use crate::filter::{About, Failure, Filter, LoadError, Loaded, Source, State};
 
 /// What the start and `init` may take at load: a language runtime starts here, on a machine that may be busy.
 const INIT_TIME: Duration = Duration::from_secs(5);
@@ -208,6 +208,21 @@ fn exports(engine: &Engine, pre: &InstancePre<Ctx>) -> Result<Exports, LoadError
     })
 }
 
+/// What would have been accepted of an `init` that failed.
+fn accepted_of_init(failure: &Failure) -> String {
+    match failure {
+        Failure::NotGranted(what) => {
+            let interface = what
+                .split_once('.')
+                .map_or(what.as_str(), |(interface, _)| interface);
+            format!(
+                "grants, and a manifest if there is one, with `{interface}`; or an `init` that does not call it"
+            )
+        }
+        _ => "an `init` that returns interests, or an error for people to read".to_owned(),
+    }
+}
+
 /// Every problem of a configuration, by its place in it.
 fn check_config(manifest: Option<&Manifest>, config: &Value) -> Result<(), LoadError> {
     let Some(schema) = manifest.and_then(|manifest| manifest.config.as_ref()) else {
@@ -275,11 +290,7 @@ impl Maker<'_> {
                 failure.to_string(),
                 "a guest that starts within its budget",
             ),
-            Stillborn::Init(failure) => wrong(
-                "init",
-                failure.to_string(),
-                "an `init` that returns interests, or an error for people to read",
-            ),
+            Stillborn::Init(failure) => wrong("init", failure.to_string(), accepted_of_init(&failure)),
             Stillborn::Refused(text) => wrong("init", text, ""),
         })?;
         let interests = interests::read(wants, plan.exports.hooks())

@@ -326,7 +326,7 @@ impl Messages {
     ///
     /// An answer of which nothing is left becomes one that says that nothing was found, with its offsets unchanged.
     pub fn write(
-        self,
+        &self,
         command: &mut Command,
         pop: Option<&PopRequest>,
     ) -> Result<Vec<Acknowledge>, MessageError> {

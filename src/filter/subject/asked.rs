@@ -168,7 +168,6 @@ impl Subject {
             let facts = || Arc::new(Facts::of(asked.code, &fields, b""));
             return Arc::clone(asked.facts.get_or_init(facts));
         }
-        self.settle_content();
         if let Some(facts) = &self.facts {
             return Arc::clone(facts);
         }
@@ -184,7 +183,6 @@ impl Subject {
         if let Some(asked) = &self.asked {
             return read(&asked.head.fields(&asked.frame));
         }
-        self.settle_content();
         match self.changed_header() {
             Some((head, frame)) => read(&head.fields(&frame)),
             None => read(&self.head.fields(&self.frame)),

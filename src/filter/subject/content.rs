@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{Signed, Subject, Way};
 use crate::filter::Failure;
-use crate::filter::messages::Messages;
+use crate::filter::messages::{Messages, PopRequest};
+use crate::protocol::Command;
 use crate::protocol::body::Heartbeat;
 use crate::protocol::request as rq;
 
@@ -34,10 +35,9 @@ impl Subject {
         true
     }
 
-    /// Bytes of the body.
+    /// Bytes of the body, with messages as they were edited.
     pub fn body_size(&mut self) -> usize {
-        self.settle_content();
-        self.current_body().len()
+        self.seen_body().len()
     }
 
     /// The body; empty, and a breach, for a filter that did not ask for bodies.
@@ -45,10 +45,10 @@ impl Subject {
         if !self.may_see_body("reads the body") {
             return Bytes::new();
         }
-        self.body_bytes()
+        self.seen_body()
     }
 
-    /// Replaces the body.
+    /// Replaces the body. Messages are read anew from it.
     pub fn set_body(&mut self, body: Bytes) {
         if !self.may_see_body("replaces the body") {
             return;
@@ -72,6 +72,7 @@ impl Subject {
     /// The messages in it, for editing.
     pub fn messages_mut(&mut self) -> Result<Option<&mut Messages>, String> {
         self.read_content()?;
+        self.seen = None;
         if self.signed == Signed::Final && self.way == Way::Request {
             self.breach
                 .get_or_insert_with(|| Failure::Signed("changes a message".to_owned()));
@@ -95,6 +96,38 @@ impl Subject {
         self.current_body()
     }
 
+    fn seen_body(&mut self) -> Bytes {
+        match self.with_messages() {
+            Some(command) => command.body.clone(),
+            None => self.current_body(),
+        }
+    }
+
+    /// The command as it would be written now, when messages were edited: getters look there, so that messages keep
+    /// their numbers until something else is changed.
+    pub(super) fn with_messages(&mut self) -> Option<&Command> {
+        let messages = match &self.content {
+            Content::Read(messages) if messages.is_changed() => messages,
+            Content::Read(_) | Content::Unread | Content::None => return None,
+        };
+        if self.seen.is_none() {
+            let mut command = self.command.clone()?;
+            match messages.write(&mut command, self.pop_request().as_ref()) {
+                Ok(_acknowledged_when_settled) => self.seen = Some(Box::new(command)),
+                Err(why) => {
+                    self.breach
+                        .get_or_insert_with(|| Failure::Unwritable(why.to_string()));
+                }
+            }
+        }
+        self.seen.as_deref()
+    }
+
+    fn pop_request(&self) -> Option<PopRequest> {
+        let asked = self.asked.as_ref().filter(|_| self.way == Way::Response)?;
+        asked.pop_request(self.answered_by.as_deref())
+    }
+
     fn may_see_body(&mut self, what: &str) -> bool {
         if self.way == Way::Connection {
             return false;
@@ -107,6 +140,9 @@ impl Subject {
     }
 
     fn read_content(&mut self) -> Result<(), String> {
+        if self.way == Way::Connection {
+            return Ok(());
+        }
         if !self.may_see_body("looks at messages") {
             return Err("no body is shown here: none of the interests that fit has needs-body".to_owned());
         }
@@ -129,7 +165,8 @@ impl Subject {
         Ok(())
     }
 
-    /// Writes edited messages back, so that fields and body say the same.
+    /// Writes edited messages back, so that what is changed next is changed in what they became. What is left of them is
+    /// numbered anew.
     pub(super) fn settle_content(&mut self) {
         if let Err(why) = self.write_content() {
             self.breach.get_or_insert(Failure::Unwritable(why));
@@ -143,8 +180,8 @@ impl Subject {
         let Content::Read(messages) = std::mem::take(&mut self.content) else {
             return Ok(());
         };
-        let asked = self.asked.as_ref().filter(|_| self.way == Way::Response);
-        let pop = asked.and_then(|asked| asked.pop_request(self.answered_by.as_deref()));
+        let pop = self.pop_request();
+        self.seen = None;
         let Some(command) = self.command.as_mut() else {
             return Ok(());
         };

@@ -26,7 +26,10 @@ impl Subject {
 
     /// An ext field.
     pub fn field(&mut self, name: &str) -> Option<Cow<'_, str>> {
-        self.settle_content();
+        if self.with_messages().is_some() {
+            let command = self.seen.as_ref()?;
+            return command.field(name).map(Cow::Borrowed);
+        }
         match &self.command {
             Some(command) => command.field(name).map(Cow::Borrowed),
             None => self.head.fields(&self.frame).find(name),
@@ -35,8 +38,8 @@ impl Subject {
 
     /// Every ext field, in order.
     pub fn fields(&mut self) -> Vec<(String, String)> {
-        self.settle_content();
-        match &self.command {
+        self.with_messages();
+        match self.seen.as_deref().or(self.command.as_ref()) {
             Some(command) => {
                 let fields = command.ext.iter().flatten();
                 fields
@@ -98,5 +101,6 @@ impl Subject {
     pub(super) fn forget_derived(&mut self) {
         self.facts = None;
         self.content = Content::Unread;
+        self.seen = None;
     }
 }

@@ -3,6 +3,8 @@
 mod asked;
 mod content;
 mod fields;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::sync::Arc;
@@ -68,6 +70,8 @@ pub struct Subject {
     /// The changed command as it will go out, once it has been written.
     written: Option<Frame>,
     content: Content,
+    /// The command with messages as they were edited, once somebody looked.
+    seen: Option<Box<Command>>,
     facts: Option<Arc<Facts>>,
     asked: Option<Arc<Asked>>,
     client: Arc<Client>,
@@ -96,6 +100,7 @@ impl Subject {
             is_changed: false,
             written: None,
             content: Content::Unread,
+            seen: None,
             facts: None,
             asked: None,
             client,

@@ -2,6 +2,7 @@
 
 use super::content::Content;
 use super::{Names, Subject};
+use crate::filter::chain::fits;
 use crate::filter::{Answer, Failure};
 use crate::protocol::{Command, Frame, Head};
 
@@ -56,13 +57,21 @@ impl Subject {
         self.forget_derived();
     }
 
+    /// What the filter did that it may not, as far as known by now.
+    pub fn breach(&self) -> Option<&Failure> {
+        self.breach.as_ref()
+    }
+
     /// What the filter did that it may not, and whether what it changed can be written.
     pub(in crate::filter) fn settle(&mut self) -> Result<(), Failure> {
         if let Some(breach) = self.breach.take() {
             return Err(breach);
         }
         self.write_content().map_err(Failure::Unwritable)?;
-        self.write().map_err(Failure::Unwritable).map(drop)
+        match self.write().map_err(Failure::Unwritable)? {
+            Some(frame) => fits(&frame),
+            None => Ok(()),
+        }
     }
 
     /// The changed command as it goes out; none when nothing was changed.
@@ -86,6 +95,7 @@ impl Subject {
         self.command = Some(command);
         self.is_changed = true;
         self.content = Content::Unread;
+        self.seen = None;
         self.acknowledge.clear();
         Ok(())
     }

@@ -20,15 +20,24 @@ impl Ctx {
         }
     }
 
-    /// What `read` finds; a command whose messages cannot be read makes the call fail, since the guest is not told.
+    /// What `read` finds; a command whose messages cannot be read makes the call fail unless the guest is told.
     fn look<T>(&mut self, read: impl FnOnce(&Messages) -> Option<T>) -> Option<T> {
         match self.messages() {
             Ok(messages) => messages.and_then(read),
             Err(why) => {
-                self.unreadable.get_or_insert(why);
+                if !self.is_told {
+                    self.unreadable.get_or_insert(why);
+                }
                 None
             }
         }
+    }
+
+    /// Tells the guest that the messages cannot be read: what to do about it is its decision now.
+    fn tell(&mut self, why: String) -> String {
+        self.unreadable = None;
+        self.is_told = true;
+        why
     }
 
     /// What `edit` does.
@@ -37,16 +46,20 @@ impl Ctx {
         edit: impl FnOnce(&mut Messages) -> std::result::Result<T, MessageError>,
     ) -> std::result::Result<T, String> {
         let subject = self.subject.as_mut().ok_or_else(|| NONE.to_owned())?;
-        let messages = subject.messages_mut()?.ok_or_else(|| NONE.to_owned())?;
-        edit(messages).map_err(|error| error.to_string())
+        match subject.messages_mut() {
+            Ok(Some(messages)) => edit(messages).map_err(|error| error.to_string()),
+            Ok(None) => Err(NONE.to_owned()),
+            Err(why) => Err(self.tell(why)),
+        }
     }
 }
 
 impl Host for Ctx {
     fn count(&mut self) -> Answer<u32> {
-        Ok(self
+        let counted = self
             .messages()
-            .map(|messages| messages.map_or(0, |messages| count(messages.len()))))
+            .map(|messages| messages.map_or(0, |messages| count(messages.len())));
+        Ok(counted.map_err(|why| self.tell(why)))
     }
 
     fn topic(&mut self, at: u32) -> Result<Option<String>> {
@@ -88,7 +101,7 @@ impl Host for Ctx {
         let messages = match self.messages() {
             Ok(Some(messages)) => messages,
             Ok(None) => return Ok(Err(NONE.to_owned())),
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(self.tell(why))),
         };
         let body = messages.body(index(at));
         Ok(body.map(|body| body.to_vec()).map_err(|error| error.to_string()))

@@ -6,6 +6,7 @@ use wasmtime::Result;
 
 use super::super::bindings::gimbal::filter::names::Host;
 use super::super::ctx::Ctx;
+use crate::filter::Subject;
 use crate::filter::names::{Mapping, NameError};
 
 type Answer = Result<std::result::Result<(), String>>;
@@ -37,10 +38,15 @@ impl Ctx {
     fn at_broker(
         &self,
         name: String,
-        translate: impl for<'t> FnOnce(&Mapping, &'t str) -> std::result::Result<Cow<'t, str>, NameError>,
+        translate: impl for<'t> FnOnce(
+            &Subject,
+            &Mapping,
+            &'t str,
+        ) -> std::result::Result<Cow<'t, str>, NameError>,
     ) -> String {
-        let names = self.subject.as_ref().and_then(|subject| subject.names());
-        match names.map(|names| translate(&names.mapping, &name)) {
+        let subject = self.subject.as_deref();
+        let named = subject.and_then(|subject| Some((subject, subject.names()?)));
+        match named.map(|(subject, names)| translate(subject, &names.mapping, &name)) {
             Some(Ok(Cow::Owned(mapped))) => mapped,
             Some(Ok(Cow::Borrowed(_)) | Err(_)) | None => name,
         }
@@ -72,10 +78,13 @@ impl Host for Ctx {
     }
 
     fn topic_at_broker(&mut self, topic: String) -> Result<String> {
-        Ok(self.at_broker(topic, |mapping, topic| mapping.topic_at_broker(&|_| false, topic)))
+        Ok(self.at_broker(topic, |subject, mapping, topic| {
+            let own = &subject.client().own_topics;
+            mapping.topic_at_broker(&|topic| own.has(topic), topic)
+        }))
     }
 
     fn group_at_broker(&mut self, group: String) -> Result<String> {
-        Ok(self.at_broker(group, Mapping::group_at_broker))
+        Ok(self.at_broker(group, |_, mapping, group| mapping.group_at_broker(group)))
     }
 }

@@ -5,6 +5,7 @@ use wasmtime::{Error, Result, StoreContextMut};
 
 use super::super::bindings::gimbal::filter::types::Level;
 use super::super::ctx::Ctx;
+use super::super::failing::Exited;
 use super::super::words::Stream;
 
 /// Links what `adapter.wat` imports.
@@ -25,7 +26,7 @@ pub(super) fn link(linker: &mut Linker<Ctx>, interface: &str) -> Result<()> {
         },
     )?;
     stdio.func_wrap("exit", |_: StoreContextMut<'_, Ctx>, (code,): (u32,)| {
-        Err::<(), _>(Error::msg(format!("it called exit({code})")))
+        Err::<(), _>(Error::new(Exited(code)))
     })?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Guests written as text, through loading and calls.
 
 mod calls;
+mod reading;
 mod refused;
 mod state;
 
