@@ -33,6 +33,10 @@ impl Allowance {
     }
 
     /// The ticks are over.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a guest runs in real time, whatever clock a test pauses"
+    )]
     pub(super) fn is_over(&mut self) -> UpdateDeadline {
         let (now, used) = (Instant::now(), processor_time());
         let Some((since, before)) = self.first else {
@@ -71,6 +75,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the guest here is this thread")]
     fn a_guest_that_runs_is_stopped_and_one_that_waits_is_not() {
         let budget = Duration::from_millis(20);
         let mut allowance = Allowance::default();

@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    clippy::string_slice,
+    clippy::disallowed_methods,
     reason = "a bench prints, and stops when something is not as expected"
 )]
 
@@ -141,7 +141,8 @@ fn main() {
         {"effect": "deny", "topics": ["payroll*"]}, {"effect": "deny", "users": ["guest"], "topics": ["orders*"]}]});
     let acl = chain(&host, include_bytes!("../../filters/acl/acl.wasm"), &acl, 1);
     time("acl with two rules", || decide(&acl, &read));
-    let limit = serde_json::json!({"rules": [{"direction": "send", "per": ["topic"], "messages_per_second": 1e9}]});
+    let limit =
+        serde_json::json!({"rules": [{"direction": "send", "per": ["topic"], "messages_per_second": 1e9}]});
     let limit = chain(
         &host,
         include_bytes!("../../filters/rate-limit/rate-limit.wasm"),

@@ -169,7 +169,7 @@ fn interfaces(component: &[u8]) -> (Vec<String>, Vec<String>) {
     for part in wasmparser::Parser::new(0).parse_all(component) {
         match part.unwrap() {
             wasmparser::Payload::ModuleSection { .. } | wasmparser::Payload::ComponentSection { .. } => {
-                depth += 1
+                depth += 1;
             }
             wasmparser::Payload::End(_) => depth -= 1,
             wasmparser::Payload::ComponentImportSection(section) if depth == 0 => {

@@ -71,6 +71,7 @@ async fn send(mut client: Client, stop: Arc<AtomicBool>, stored: Arc<AtomicU64>)
     }
 }
 
+#[expect(clippy::print_stderr, reason = "the numbers of a long run are worth seeing")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_are_swapped_under_load_and_no_command_fails() {
     let swaps = std::env::var("GIMBAL_SWAPS").map_or(SWAPS, |text| text.parse().unwrap());
@@ -119,7 +120,7 @@ async fn filters_are_swapped_under_load_and_no_command_fails() {
         ended.expect("no send failed, and no connection was cut");
     }
     let stored = stored.load(Ordering::Relaxed);
-    println!(
+    eprintln!(
         "{swaps} swaps, {stored} sends stored, {} KiB more than after a fifth of them",
         grown >> 10
     );
