@@ -75,7 +75,12 @@ impl Plan {
         let mut store = Store::new(engine, Ctx::new(Arc::clone(&self.shared), memory));
         store.limiter(|ctx| &mut ctx.meter);
         store.set_hostcall_fuel(CARRIED);
-        store.epoch_deadline_callback(|mut ctx| Ok(ctx.data_mut().allowance.is_over()));
+        let ticker = Arc::clone(&self.ticker);
+        store.epoch_deadline_callback(move |mut ctx| {
+            // The call goes on longer than the clock was told.
+            ticker.begin();
+            Ok(ctx.data_mut().allowance.is_over())
+        });
         allow(&mut store, time, &self.ticker);
         let why =
             |error: &wasmtime::Error, store: &Store<Ctx>| failing::failure(error, store.data(), time, memory);
