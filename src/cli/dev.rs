@@ -119,6 +119,7 @@ async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let policy = Policy::new(args.filters.as_deref())?;
     loaded.config.filters.folder = Some(policy.folder.clone());
+    loaded.config.filters.compiled = policy.compiled();
     let cluster = start_cluster(free, args.brokers).await?;
     loaded.config.nameservers = vec![cluster.nameserver().to_string()];
     let proxy = Proxy::start(loaded.config).await?;
@@ -195,6 +196,12 @@ impl Policy {
         };
         write().with_context(|| format!("filters cannot be put into {}", policy.folder.display()))?;
         Ok(policy)
+    }
+
+    /// Where compiled code is kept while this process lives: a guest with a language runtime takes seconds to compile, and
+    /// every saved setting loads it again.
+    fn compiled(&self) -> Option<PathBuf> {
+        self.is_own.then(|| self.folder.join(".compiled"))
     }
 
     fn describe(&self) -> String {
