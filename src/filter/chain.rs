@@ -415,7 +415,7 @@ fn held(subject: &Subject, wait: Duration, next: usize) -> Option<(Duration, Opt
 }
 
 /// Codes that ask for messages and come again when there are none.
-fn waits_for_messages(code: Code) -> bool {
+pub fn waits_for_messages(code: Code) -> bool {
     matches!(
         code,
         rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION

@@ -31,7 +31,7 @@ mod subject;
 mod verdict;
 
 pub use access::{Access, Action};
-pub use chain::{Chain, Member, Mode, Outcome};
+pub use chain::{Chain, Member, Mode, Outcome, waits_for_messages};
 pub use client::{Client, OwnTopics};
 pub use failure::{Failure, Policy, quiet_code};
 pub use interest::{Interest, Patterns, Phase, Scope};

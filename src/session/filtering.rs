@@ -13,6 +13,7 @@ use crate::auth::{Identity, Refusal, Seal};
 use crate::config::Config;
 use crate::filter::{
     Answer, Asked, Chain, Names, Outcome, Parts, Phase, Signed, Subject, Way, names, quiet_code,
+    waits_for_messages,
 };
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
@@ -66,7 +67,7 @@ impl Session {
             let request = Request {
                 deadline: now + wait,
                 // The chain in force when its answer arrives may be another one.
-                asked: waits_long(head.code).then(|| Asked::of(&head, &frame)),
+                asked: waits_for_messages(head.code).then(|| Asked::of(&head, &frame)),
                 head,
                 frame,
                 own: None,
@@ -311,15 +312,7 @@ impl Session {
 /// Whether the request must be remembered for response hooks. Long polls always are: the chain in force when their answer
 /// arrives may be another one.
 fn keeps_request(chain: &Chain, code: Code) -> bool {
-    chain.wants(Phase::Response, code, false) || waits_long(code)
-}
-
-/// Codes whose answers may be long in coming.
-fn waits_long(code: Code) -> bool {
-    matches!(
-        code,
-        rq::PULL_MESSAGE | rq::LITE_PULL_MESSAGE | rq::POP_MESSAGE | rq::NOTIFICATION
-    )
+    chain.wants(Phase::Response, code, false) || waits_for_messages(code)
 }
 
 /// What stays with a request while filters decide about it.
