@@ -20,29 +20,63 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wasm", &["protocol", "filter"]),
     ("config", &["protocol", "filter", "auth"]),
     // These know nobody, so that anybody may use them.
-    ("telemetry", &[]),
-    ("shutdown", &[]),
+    ("metrics", &[]),
+    ("tls", &[]),
     ("worker", &[]),
+    // What is told of every command: records, the tail, logs, traces.
+    ("telemetry", &["metrics"]),
     // Frames over a connection, whoever is at the other end.
     ("socket", &["protocol"]),
     // Brokers and name servers; then where a command goes; then one client; then the doors that clients come in by.
     (
         "upstream",
-        &["protocol", "config", "filter", "socket", "shutdown"],
+        &[
+            "protocol",
+            "config",
+            "filter",
+            "socket",
+            "tls",
+            "metrics",
+            "telemetry",
+        ],
     ),
-    ("route", &["protocol", "config", "auth", "upstream"]),
+    (
+        "route",
+        &["protocol", "config", "auth", "upstream", "metrics", "telemetry"],
+    ),
     (
         "session",
         &[
-            "protocol", "config", "filter", "auth", "route", "upstream", "socket", "shutdown",
+            "protocol",
+            "config",
+            "filter",
+            "auth",
+            "route",
+            "upstream",
+            "socket",
+            "tls",
+            "metrics",
+            "telemetry",
         ],
     ),
     (
         "downstream",
         &[
-            "protocol", "config", "filter", "route", "session", "upstream", "socket", "worker", "shutdown",
+            "protocol",
+            "config",
+            "filter",
+            "route",
+            "session",
+            "upstream",
+            "socket",
+            "tls",
+            "worker",
+            "metrics",
+            "telemetry",
         ],
     ),
+    // What operators look at; all it shows is handed to it.
+    ("admin", &["metrics", "telemetry", "tls"]),
     // A stand-in for a cluster: of the proxy it has the codec only.
     ("dev", &["protocol"]),
     // What puts the pieces together, and what the operator types.
@@ -59,8 +93,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
             "downstream",
             "socket",
+            "tls",
             "worker",
-            "shutdown",
+            "metrics",
+            "telemetry",
+            "admin",
         ],
     ),
     (
@@ -73,6 +110,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "auth",
             "dev",
             "telemetry",
+            "metrics",
+            "admin",
+            "tls",
             "protocol",
         ],
     ),

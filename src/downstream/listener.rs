@@ -276,7 +276,7 @@ async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAdd
     match opening {
         Ok(Opening::Remoting(bytes)) => {
             let inbox = Inbox::with_bytes(config.limits.frame, bytes);
-            session::run(Session::new(core, place, socket, peer), inbox).await;
+            session::run(Session::new(core, place, socket.into(), peer), inbox).await;
         }
         Ok(Opening::Foreign(first)) => {
             debug!(%peer, first, "closed: neither remoting nor anything else spoken here");

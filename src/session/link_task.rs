@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
@@ -13,7 +12,7 @@ use super::state::{STUCK_LIMIT, Slot};
 use super::{Session, State};
 use crate::protocol::{Frame, Head, response};
 use crate::route::LookupError;
-use crate::socket::{Inbox, ReadError};
+use crate::socket::{Inbox, ReadError, Stream};
 use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
 
 /// Waits between attempts to come back to a broker at which the client is registered.
@@ -140,7 +139,7 @@ impl Session {
     }
 
     /// Connected: the client's heartbeat goes first, so that the broker knows who is asking.
-    fn opened(self: &Arc<Self>, id: u32, socket: &Arc<TcpStream>, address: (String, bool)) {
+    fn opened(self: &Arc<Self>, id: u32, socket: &Arc<Stream>, address: (String, bool)) {
         let now = Instant::now();
         let mut state = self.lock();
         let State { links, beat, .. } = &mut *state;
@@ -193,7 +192,7 @@ impl Session {
         self.wake.notify_one();
     }
 
-    async fn read_broker(self: &Arc<Self>, id: u32, socket: &TcpStream, wake: &Notify) -> Option<ReadError> {
+    async fn read_broker(self: &Arc<Self>, id: u32, socket: &Stream, wake: &Notify) -> Option<ReadError> {
         let mut inbox = Inbox::new(self.core.config.load().limits.frame);
         loop {
             let room = self.client_room.notified();

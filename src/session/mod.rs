@@ -36,7 +36,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -44,6 +43,7 @@ use crate::config::{Addressing, Config};
 use crate::filter::folder::InForce;
 use crate::filter::{Client, OwnTopics};
 use crate::route::{Directory, Transactions};
+use crate::socket::Stream;
 use state::State;
 
 pub use task::run;
@@ -123,7 +123,7 @@ impl Place {
 pub struct Session {
     core: Arc<Core>,
     place: Place,
-    socket: TcpStream,
+    socket: Stream,
     peer: SocketAddr,
     state: Mutex<State>,
     /// For the session's own task: bytes could not be written, a deadline came closer, room was made, or it is over.
@@ -149,7 +149,7 @@ enum End {
 
 impl Session {
     /// A session on an accepted socket.
-    pub fn new(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) -> Arc<Self> {
+    pub fn new(core: Arc<Core>, place: Place, socket: Stream, peer: SocketAddr) -> Arc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let directory = Arc::clone(&core.directory);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,7 +19,7 @@ use super::query::Recent;
 use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Kind, Language, response};
-use crate::socket::{Outbox, Progress};
+use crate::socket::{Outbox, Progress, Stream};
 use crate::upstream::{Link, Phase};
 
 /// A broker that takes no byte for this long, although some wait for it, is given up.
@@ -89,7 +88,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) link: Link,
-    pub(super) socket: Option<Arc<TcpStream>>,
+    pub(super) socket: Option<Arc<Stream>>,
     /// Wakes the link's task: bytes could not be written, do not wait any longer before dialling, or it is over.
     pub(super) wake: Arc<Notify>,
     /// Serves no new commands: the broker's name has moved to another address.

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use socket2::SockRef;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
@@ -94,10 +93,7 @@ impl Session {
 
     /// Says goodbye: closing a socket with unread bytes in it would take the last answers back from the client.
     async fn part(&self) {
-        if SockRef::from(&self.socket)
-            .shutdown(std::net::Shutdown::Write)
-            .is_err()
-        {
+        if self.socket.close_write().is_err() {
             return;
         }
         let read_out = async {

@@ -2,10 +2,9 @@
 
 use std::io;
 
-use bytes::BytesMut;
-use tokio::net::TcpStream;
-
+use super::Stream;
 use crate::protocol::{DecodeError, Frame};
+use bytes::BytesMut;
 
 /// First read of a quiet connection, bytes: most commands fit.
 const SMALL_READ: usize = 4 << 10;
@@ -68,7 +67,7 @@ impl Inbox {
     }
 
     /// Reads once without waiting; whether anything was there.
-    pub fn fill(&mut self, socket: &TcpStream) -> Result<bool, ReadError> {
+    pub fn fill(&mut self, socket: &Stream) -> Result<bool, ReadError> {
         let missing = match Frame::total(&self.buffer, self.limit)? {
             Some(total) => total.saturating_sub(self.buffer.len()),
             None => 0,
@@ -94,7 +93,7 @@ impl Inbox {
     }
 
     /// Reads and forgets; whether the peer may say more.
-    pub fn discard(&mut self, socket: &TcpStream) -> bool {
+    pub fn discard(&mut self, socket: &Stream) -> bool {
         self.buffer.clear();
         self.buffer.reserve(SMALL_READ);
         match socket.try_read_buf(&mut self.buffer) {

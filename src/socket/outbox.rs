@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
-
+use super::Stream;
 use crate::protocol::Frame;
+use bytes::{Buf, Bytes};
 
 /// Pieces given to one vectored write.
 const SLICES: usize = 32;
@@ -25,6 +24,8 @@ pub enum Progress {
 pub struct Outbox {
     chunks: VecDeque<Bytes>,
     bytes: usize,
+    /// The stream has taken bytes that its socket has not.
+    is_held: bool,
 }
 
 impl Outbox {
@@ -43,13 +44,13 @@ impl Outbox {
         self.bytes
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits, in the stream either.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.bytes == 0 && !self.is_held
     }
 
     /// Writes as much as the socket takes without waiting.
-    pub fn flush(&mut self, socket: &TcpStream) -> io::Result<Progress> {
+    pub fn flush(&mut self, socket: &Stream) -> io::Result<Progress> {
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut used = 0_usize;
@@ -67,7 +68,9 @@ impl Outbox {
         if self.chunks.capacity() > SLICES {
             self.chunks = VecDeque::new();
         }
-        Ok(Progress::Done)
+        let progress = socket.try_flush()?;
+        self.is_held = progress == Progress::Blocked;
+        Ok(progress)
     }
 
     fn consume(&mut self, mut written: usize) {

@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpStream;
 use tokio::sync::{Mutex as TurnMutex, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::dial;
 use crate::protocol::{Command, Frame, Head};
-use crate::socket::{Inbox, Outbox, Progress, ReadError};
+use crate::socket::{Inbox, Outbox, Progress, ReadError, Stream};
 
 /// How long one name server may take for one answer before the next is asked.
 const ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
@@ -48,7 +47,7 @@ pub struct NameServers {
 /// One open connection; answers find their callers by opaque.
 #[derive(Debug)]
 struct Channel {
-    socket: TcpStream,
+    socket: Stream,
     calls: Mutex<Calls>,
 }
 

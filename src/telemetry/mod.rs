@@ -1,4 +1,4 @@
-//! Logs: where they go, what they look like, and the words that spans and events use as keys.
+//! What is told of what happens: logs, and a record of every command for those who look.
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -7,6 +7,12 @@ use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+mod record;
+mod tail;
+
+pub use record::{Decision, Outcome, Record, Way};
+pub use tail::Tail;
 
 /// Keys of spans and events. One word means one thing everywhere.
 pub mod key {
