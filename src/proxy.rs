@@ -18,7 +18,7 @@ use crate::downstream::{ListenError, Listener, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
+use crate::session::{Core, Registry};
 use crate::upstream::NameServers;
 use crate::wasm::Host;
 
@@ -98,6 +98,7 @@ impl Proxy {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
+            sessions: Registry::default(),
             drain: drain_seen,
             filters: filters.clone(),
         });

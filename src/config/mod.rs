@@ -13,8 +13,10 @@ use crate::auth::Credentials;
 use crate::filter::Budget;
 use crate::protocol::Code;
 
+pub mod admin;
 mod check;
 mod credentials;
+mod effective;
 pub mod file;
 mod load;
 mod overlay;
@@ -26,6 +28,8 @@ mod text;
 pub mod value;
 pub mod watch;
 
+pub use admin::Admin;
+pub use effective::MASK;
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
 
@@ -52,6 +56,8 @@ pub struct Config {
     pub workers: usize,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// The admin listener; `None` for none.
+    pub admin: Option<Admin>,
 }
 
 /// Filters: where they are and what they may use.

@@ -26,6 +26,7 @@ mod lookups;
 mod meeting;
 mod pushes;
 mod query;
+mod registry;
 mod request;
 mod responses;
 mod state;
@@ -34,6 +35,7 @@ mod task;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -46,6 +48,7 @@ use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
 use state::State;
 
+pub use registry::{Portrait, Registry, Tally};
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -59,6 +62,8 @@ pub struct Core {
     pub transactions: Transactions,
     /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
+    /// Who is connected.
+    pub sessions: Registry,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
 }
@@ -121,6 +126,9 @@ impl Place {
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
+    /// Unique while the process lives.
+    number: u64,
+    since: SystemTime,
     core: Arc<Core>,
     place: Place,
     socket: Stream,
@@ -155,7 +163,9 @@ impl Session {
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
         let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
-        Arc::new(Self {
+        let session = Arc::new(Self {
+            number,
+            since: SystemTime::now(),
             core,
             place,
             socket,
@@ -163,7 +173,9 @@ impl Session {
             state: Mutex::new(State::new(client)),
             wake: Notify::new(),
             client_room: Notify::new(),
-        })
+        });
+        session.core.sessions.add(&session);
+        session
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -161,7 +161,7 @@ pub(super) fn check_names(written: &[Written], problems: &mut Problems) {
 }
 
 /// Splits `text` into host and port, with brackets taken off an IPv6 address; `Err` says what is wrong.
-pub(super) fn host_port(text: &str) -> Result<(&str, u16), String> {
+pub(in crate::config) fn host_port(text: &str) -> Result<(&str, u16), String> {
     if text.contains("://") {
         return Err(format!("is {text:?}, a URL"));
     }

@@ -8,10 +8,11 @@ use tracing_subscriber::filter::EnvFilter;
 
 use super::file::{DrainSection, File, LimitsSection, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
-use super::{Allow, Config, Drain, Limits, Timeouts, ports};
+use super::{Allow, Config, Drain, Limits, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
-use listener::{check_listener, check_names, host_port};
+pub(super) use listener::host_port;
+use listener::{check_listener, check_names};
 
 mod filters;
 mod listener;
@@ -55,6 +56,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         state_dir,
         workers: check_workers(file.workers, problems),
         credentials: None,
+        admin: admin::check(&file.admin, problems),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);
