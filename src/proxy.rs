@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{Config, sidecar};
-use crate::downstream::{ListenError, Listener, Shared};
+use crate::downstream::{ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
@@ -111,6 +111,7 @@ impl Proxy {
             acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
             permits,
+            openings: Openings::default(),
         });
         let mut proxy = Self {
             shared,
@@ -138,6 +139,16 @@ impl Proxy {
     /// The filters: the chain in force, and what is known of each.
     pub fn filters(&self) -> &InForce {
         &self.filters
+    }
+
+    /// Every listener, with its settings and what is known of its certificates.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// How connections opened, of all listeners.
+    pub fn openings(&self) -> &Openings {
+        &self.shared.openings
     }
 
     /// Client connections now.

@@ -9,7 +9,9 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
 use super::admin::AdminSection;
+use super::grpc::GrpcSection;
 use super::sidecar::BudgetSection;
+use super::tls::ServerSection;
 use super::value::{Period, Size, Words};
 use super::{Addressing, Drain, Filters, Limits, Timeouts};
 
@@ -102,6 +104,15 @@ pub struct Listener {
     /// Replaces the broker's address inside messages too, so that clients that dial it come through Gimbal.
     /// Needs an IP address in advertise.
     pub rewrite_store_host: bool,
+    /// TLS towards clients. Default: none.
+    pub tls: ServerSection,
+    /// Networks (or addresses) of balancers that say in a PROXY protocol header, version 1 or 2, whom a connection is
+    /// from; headers from elsewhere are refused. Default: none.
+    pub proxy_protocol: Words,
+    /// Refuses connections from those networks that have no such header.
+    pub proxy_protocol_required: bool,
+    /// Where clients that speak gRPC are passed on to. Default: nowhere.
+    pub grpc: GrpcSection,
 }
 
 /// Which kind of broker address clients get.
@@ -201,6 +212,10 @@ impl Default for Listener {
             broker_ports: None,
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
+            tls: ServerSection::default(),
+            proxy_protocol: Words::default(),
+            proxy_protocol_required: false,
+            grpc: GrpcSection::default(),
         }
     }
 }

@@ -18,20 +18,26 @@ mod check;
 mod credentials;
 mod effective;
 pub mod file;
+pub mod grpc;
 mod load;
 mod overlay;
 mod ports;
 pub mod problem;
+mod proxied;
 mod shape;
 pub mod sidecar;
 mod text;
+pub mod tls;
 pub mod value;
 pub mod watch;
 
 pub use admin::Admin;
 pub use effective::MASK;
+pub use grpc::Grpc;
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
+pub use proxied::ProxyProtocol;
+pub use tls::Tls;
 
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +113,12 @@ pub struct Listener {
     pub brokers: BTreeMap<String, u16>,
     /// Whether store hosts inside messages become this listener's per-broker addresses.
     pub rewrite_store_host: bool,
+    /// TLS towards clients; `None` takes clients in clear alone.
+    pub tls: Option<Tls>,
+    /// Who may say whom a connection is from.
+    pub proxy_protocol: ProxyProtocol,
+    /// Where clients that speak gRPC are passed on to; `None` turns them away.
+    pub grpc: Option<Grpc>,
 }
 
 /// Which kind of broker address a route answer carries.

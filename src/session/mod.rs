@@ -43,7 +43,7 @@ use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
 use crate::filter::folder::InForce;
-use crate::filter::{Client, OwnTopics};
+use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
 use state::State;
@@ -157,12 +157,13 @@ enum End {
 
 impl Session {
     /// A session on an accepted socket.
-    pub fn new(core: Arc<Core>, place: Place, socket: Stream, peer: SocketAddr) -> Arc<Self> {
+    pub fn new(core: Arc<Core>, place: Place, socket: Stream, origin: Origin) -> Arc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
-        let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
+        let peer = origin.peer;
+        let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
         let session = Arc::new(Self {
             number,
             since: SystemTime::now(),

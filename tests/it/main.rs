@@ -29,5 +29,6 @@ mod routes;
 mod routing;
 mod shipped;
 mod support;
+mod tls;
 mod transactions;
 mod wire;

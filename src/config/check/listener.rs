@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Listener;
 use crate::config::file::Listener as Written;
+use crate::config::grpc::check_grpc;
 use crate::config::problem::Problems;
+use crate::config::proxied::check_proxy_protocol;
+use crate::config::tls::check_server;
 
 const BIND: &str = "an IP address and a port, such as \"0.0.0.0:9876\" or \"[::]:9876\"";
 const HOST: &str = "a host name or an IP address, without a port";
@@ -42,6 +45,14 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
             "fixed ports, such as { broker-a = 12002 }; or nothing, if this is the only instance",
         );
     }
+    let grpc = check_grpc(&written.grpc, &at("grpc"), problems);
+    let tls = check_server(&written.tls, grpc.is_some(), &at("tls"), problems);
+    let proxy_protocol = check_proxy_protocol(
+        &written.proxy_protocol.0,
+        written.proxy_protocol_required,
+        index,
+        problems,
+    );
     Some(Listener {
         name: written.name.clone(),
         bind: bind?,
@@ -50,6 +61,9 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         broker_ports,
         brokers: written.brokers.clone(),
         rewrite_store_host: written.rewrite_store_host,
+        tls,
+        proxy_protocol,
+        grpc,
     })
 }
 

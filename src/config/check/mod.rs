@@ -11,8 +11,9 @@ use super::problem::{Problems, nearest};
 use super::{Allow, Config, Drain, Limits, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
-pub(super) use listener::host_port;
 use listener::{check_listener, check_names};
+
+pub(super) use listener::host_port;
 
 mod filters;
 mod listener;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts};
+use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, ProxyProtocol, Timeouts};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
@@ -51,6 +51,9 @@ impl Gimbal {
             broker_ports: Some(free_ports()),
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
+            tls: None,
+            proxy_protocol: ProxyProtocol::default(),
+            grpc: None,
         };
         Self {
             config: Config {
