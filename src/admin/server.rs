@@ -11,16 +11,21 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::api::{Desk, router};
 use super::connection::{Caller, Connection};
 use super::guard::{Access, Guard, ReadToken};
 use super::house::House;
+use crate::tls::{Looked, POLL, ServerTls};
 
 /// Connections at a time; above it, callers wait in the system's backlog.
 const CONNECTIONS: usize = 256;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -33,6 +38,8 @@ pub struct Options {
     pub access: Access,
     /// Reads the file with the token.
     pub read_token: ReadToken,
+    /// How to shake hands; `None` speaks in clear.
+    pub tls: Option<ServerTls>,
 }
 
 /// Why the admin listener cannot start.
@@ -45,6 +52,8 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its TLS cannot be used; why.
+    Tls(String),
     /// Its token cannot be read; why.
     Token(String),
     /// The system gives no thread.
@@ -57,6 +66,7 @@ impl fmt::Display for StartError {
             Self::Bind { address, source } => {
                 write!(f, "the admin listener cannot listen on {address}: {source}")
             }
+            Self::Tls(what) => write!(f, "the admin listener's TLS: {what}"),
             Self::Token(what) => f.write_str(what),
             Self::Thread(error) => write!(f, "the admin listener gets no thread: {error}"),
         }
@@ -80,6 +90,7 @@ impl Server {
             bind,
             access,
             read_token,
+            tls,
         } = options;
         let guard = Arc::new(Guard::new(access, read_token).map_err(StartError::Token)?);
         let failed = |source| StartError::Bind {
@@ -100,7 +111,7 @@ impl Server {
             runtime.block_on(async {
                 tokio::select! {
                     () = stopped.cancelled() => {}
-                    () = serve(socket, router(desk)) => {}
+                    () = serve(socket, tls.map(Arc::new), router(desk)) => {}
                 }
             });
         };
@@ -125,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(socket: StdListener, router: Router) {
+async fn serve(socket: StdListener, tls: Option<Arc<ServerTls>>, router: Router) {
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => return error!(%error, "the admin listener's socket cannot be used"),
@@ -134,7 +145,10 @@ async fn serve(socket: StdListener, router: Router) {
         return;
     };
     let (sender, incoming) = mpsc::channel(1);
-    tokio::spawn(accept(listener, sender));
+    if let Some(tls) = &tls {
+        tokio::spawn(watch(Arc::clone(tls)));
+    }
+    tokio::spawn(accept(listener, tls, sender));
     let service = router.into_make_service_with_connect_info::<Caller>();
     if let Err(error) = axum::serve(Door { incoming, address }, service).await {
         error!(%error, "the admin listener has ended");
@@ -143,7 +157,22 @@ async fn serve(socket: StdListener, router: Router) {
 
 type Accepted = (Connection, Caller);
 
-async fn accept(listener: TcpListener, sender: mpsc::Sender<Accepted>) {
+/// Looks at the files of TLS again and again, and uses new ones.
+async fn watch(tls: Arc<ServerTls>) {
+    loop {
+        tokio::time::sleep(POLL).await;
+        let tls = Arc::clone(&tls);
+        match tokio::task::spawn_blocking(move || tls.look(false)).await {
+            Ok(Looked::Replaced) => info!("the admin listener shows new certificates"),
+            Ok(Looked::Kept(problem)) => {
+                warn!(error = %problem, "the admin listener keeps its old certificates")
+            }
+            Ok(Looked::Same) | Err(_) => {}
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<Arc<ServerTls>>, sender: mpsc::Sender<Accepted>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
@@ -151,9 +180,9 @@ async fn accept(listener: TcpListener, sender: mpsc::Sender<Accepted>) {
         };
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let sender = sender.clone();
+                let (sender, tls) = (sender.clone(), tls.clone());
                 tokio::spawn(async move {
-                    if let Some(accepted) = open(socket, peer, permit).await {
+                    if let Some(accepted) = open(socket, tls, (peer, permit)).await {
                         // Nobody takes it when the listener has ended.
                         drop(sender.send(accepted).await);
                     }
@@ -167,16 +196,38 @@ async fn accept(listener: TcpListener, sender: mpsc::Sender<Accepted>) {
     }
 }
 
-async fn open(socket: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Accepted> {
+async fn open(
+    socket: TcpStream,
+    tls: Option<Arc<ServerTls>>,
+    (peer, permit): (SocketAddr, OwnedSemaphorePermit),
+) -> Option<Accepted> {
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%peer, %error, "a connection to the admin listener failed at once");
         return None;
     }
-    let caller = Caller {
+    let mut caller = Caller {
         peer,
         has_certificate: false,
     };
-    Some((Connection::new(socket, permit), caller))
+    let Some(tls) = tls else {
+        return Some((Connection::new(socket, permit), caller));
+    };
+    let shaking = TlsAcceptor::from(tls.config()).accept(socket);
+    match timeout(HANDSHAKE, shaking).await {
+        Ok(Ok(stream)) => {
+            let (_, connection) = stream.get_ref();
+            // One that is shown has been found good, or there would be no connection.
+            caller.has_certificate = connection
+                .peer_certificates()
+                .is_some_and(|shown| !shown.is_empty());
+            Some((Connection::new(stream, permit), caller))
+        }
+        Ok(Err(error)) => {
+            debug!(%peer, %error, "a handshake with the admin listener failed");
+            None
+        }
+        Err(_elapsed) => None,
+    }
 }
 
 /// Connections that are ready to be served.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -23,6 +24,13 @@ use crate::upstream::NameServers;
 use crate::wasm::Host;
 
 use crate::worker::Workers;
+
+mod admin;
+mod house;
+mod portray;
+
+pub use admin::{apply_admin, start_admin};
+pub use house::{Chronicle, House, Order};
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -56,6 +64,8 @@ pub struct Proxy {
     keeper: Option<JoinHandle<()>>,
     listeners: Vec<Arc<Listener>>,
     drain: watch::Sender<Option<Instant>>,
+    /// It was told to stop.
+    leaving: Arc<AtomicBool>,
     refresher: JoinHandle<()>,
 }
 
@@ -119,6 +129,7 @@ impl Proxy {
             keeper: None,
             listeners: Vec::new(),
             drain,
+            leaving: Arc::default(),
             refresher: runtime.spawn(directory.keep_fresh()),
         };
         for listener in settings {
@@ -190,6 +201,7 @@ impl Proxy {
         filters.compiled.clone_from(&old.filters.compiled);
         self.filters.set(folder_settings(&config));
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
+        admin::keep_bind(&mut config, &old, &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
         keep(
             &mut config.limits.connections,
@@ -214,6 +226,7 @@ impl Proxy {
     /// # Cancel safety
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
+        self.leaving.store(true, Ordering::Relaxed);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;
