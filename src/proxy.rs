@@ -18,8 +18,8 @@ use crate::downstream::{ListenError, Listener, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
-use crate::upstream::NameServers;
+use crate::session::{BornHostCounts, Core};
+use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
 
 use crate::worker::Workers;
@@ -85,7 +85,8 @@ impl Proxy {
     pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
-        let nameservers = NameServers::new(config.nameservers.clone());
+        let dialler = Arc::new(Dialler::new(config.upstream.clone()));
+        let nameservers = NameServers::new(config.nameservers.clone(), Arc::clone(&dialler));
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
         directory.set_credentials(config.credentials.clone());
         let (drain, drain_seen) = watch::channel(None);
@@ -97,6 +98,8 @@ impl Proxy {
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
+            dialler,
+            born_hosts: BornHostCounts::default(),
             transactions: Transactions::default(),
             drain: drain_seen,
             filters: filters.clone(),
@@ -142,6 +145,16 @@ impl Proxy {
     /// Client connections now.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
+    }
+
+    /// How brokers and name servers fare.
+    pub fn health(&self) -> Vec<PeerHealth> {
+        self.shared.core.dialler.health().snapshot()
+    }
+
+    /// What became of stamping clients' addresses into sends.
+    pub fn born_hosts(&self) -> &BornHostCounts {
+        &self.shared.core.born_hosts
     }
 
     /// Puts a new configuration in force, all of it but what it returns: settings that need a restart and keep their
@@ -193,6 +206,7 @@ impl Proxy {
             .core
             .directory
             .set_credentials(config.credentials.clone());
+        self.shared.core.dialler.apply(config.upstream.clone());
         self.shared.core.config.store(Arc::new(config));
         restart
     }

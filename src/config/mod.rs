@@ -23,11 +23,13 @@ pub mod problem;
 mod shape;
 pub mod sidecar;
 mod text;
+mod upstream;
 pub mod value;
 pub mod watch;
 
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
+pub use upstream::{ProxyHeader, Upstream};
 
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub filters: Filters,
     /// Worker threads that serve connections.
     pub workers: usize,
+    /// Connections to brokers and name servers.
+    pub upstream: Upstream,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
 }
@@ -101,6 +105,10 @@ pub struct Listener {
     pub brokers: BTreeMap<String, u16>,
     /// Whether store hosts inside messages become this listener's per-broker addresses.
     pub rewrite_store_host: bool,
+    /// How long a client's connection is silent before it is probed; `None` probes never.
+    pub keep_alive: Option<Duration>,
+    /// How long bytes sent to a client may go without an acknowledgement; `None` leaves it to the system.
+    pub user_timeout: Option<Duration>,
 }
 
 /// Which kind of broker address a route answer carries.

@@ -20,7 +20,7 @@ use super::opening::{Opening, open};
 use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
 use crate::config::{Addressing, Listener as Settings};
 use crate::session::{self, Core, Door, Place, Session};
-use crate::socket::Inbox;
+use crate::socket::{Inbox, Patience};
 use crate::worker::Workers;
 
 /// Connections the system holds while we are busy (as RocketMQ's servers).
@@ -242,7 +242,12 @@ impl Listener {
         broker: Option<Arc<str>>,
         permit: P,
     ) -> io::Result<()> {
-        socket.set_nodelay(true)?;
+        let settings = self.settings.load();
+        let patience = Patience {
+            keep_alive: settings.keep_alive,
+            user_timeout: settings.user_timeout,
+        };
+        patience.apply(&SockRef::from(&socket))?;
         let local = socket.local_addr()?.ip().to_canonical();
         let socket = socket.into_std()?;
         let place = Place {

@@ -9,6 +9,7 @@
 
 mod artefacts;
 mod backpressure;
+mod born_host;
 mod cli;
 mod cli_filters;
 mod deadlines;
@@ -30,4 +31,5 @@ mod routing;
 mod shipped;
 mod support;
 mod transactions;
+mod upstream;
 mod wire;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::config::Listener;
 use crate::config::file::Listener as Written;
 use crate::config::problem::Problems;
+use crate::config::upstream::patience;
 
 const BIND: &str = "an IP address and a port, such as \"0.0.0.0:9876\" or \"[::]:9876\"";
 const HOST: &str = "a host name or an IP address, without a port";
@@ -50,6 +51,8 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         broker_ports,
         brokers: written.brokers.clone(),
         rewrite_store_host: written.rewrite_store_host,
+        keep_alive: patience(written.keep_alive, &at("keep_alive"), problems),
+        user_timeout: patience(written.user_timeout, &at("user_timeout"), problems),
     })
 }
 

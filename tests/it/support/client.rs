@@ -68,6 +68,24 @@ impl Client {
         }
     }
 
+    /// A client whose connection comes from this address of the machine.
+    pub(crate) async fn connect_from(from: [u8; 4], address: SocketAddr, speaks: Speaks) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let stream = timeout(SOON, socket.connect(address)).await.unwrap().unwrap();
+        Self {
+            peer: Peer::new(stream, "client"),
+            speaks,
+            next: 100,
+            early: Vec::new(),
+        }
+    }
+
+    /// The address it comes from.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.peer.local_address()
+    }
+
     /// A command with an opaque of its own.
     pub(crate) fn command(&mut self, code: Code, fields: &[(&str, &str)]) -> Command {
         self.next += 1;

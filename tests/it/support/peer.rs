@@ -56,6 +56,24 @@ impl Peer {
         }
     }
 
+    /// The address of this end.
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// The next bytes, whatever they are.
+    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
+        let fill = async {
+            while self.input.len() < count {
+                assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0);
+            }
+        };
+        timeout(SOON, fill)
+            .await
+            .unwrap_or_else(|_| panic!("{}: fewer than {count} bytes came", self.who));
+        self.input.split_to(count).to_vec()
+    }
+
     /// The next frame, or `None` when the other side has closed.
     pub(crate) async fn next_or_end(&mut self) -> Option<Received> {
         let next = async {

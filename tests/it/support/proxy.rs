@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts};
+use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts, Upstream};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
@@ -51,6 +51,8 @@ impl Gimbal {
             broker_ports: Some(free_ports()),
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
+            keep_alive: None,
+            user_timeout: None,
         };
         Self {
             config: Config {
@@ -60,6 +62,7 @@ impl Gimbal {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 drain: Drain::default(),
+                upstream: Upstream::default(),
                 state_dir: None,
                 filters: Filters::default(),
                 workers: 2,
