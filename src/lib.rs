@@ -18,6 +18,7 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`tls`] | certificates and keys; how handshakes are made, on both sides |
 //! | [`auth`] | who signed a command, and signing it again |
 //! | [`filter`] | what a filter is and decides, whatever it is written in; the folder they are loaded from |
 //! | [`wasm`] | filters that are WebAssembly; the only room that names the engine |
@@ -89,6 +90,7 @@ pub mod route;
 pub mod session;
 pub mod socket;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod wasm;
 pub mod worker;

@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{Config, sidecar};
-use crate::downstream::{ListenError, Listener, Shared};
+use crate::downstream::{ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
 use crate::session::{BornHostCounts, Core};
+use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
 
@@ -31,6 +32,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The system gives no threads.
     Workers(std::io::Error),
+    /// A file of TLS towards brokers cannot be used.
+    Tls(Problem),
     /// The engine for filters cannot start here.
     Engine(String),
 }
@@ -40,6 +43,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
+            Self::Tls(problem) => write!(f, "upstream.tls: {problem}"),
             Self::Engine(error) => write!(f, "the engine for filters cannot be started: {error}"),
         }
     }
@@ -57,6 +61,8 @@ pub struct Proxy {
     listeners: Vec<Arc<Listener>>,
     drain: watch::Sender<Option<Instant>>,
     refresher: JoinHandle<()>,
+    /// Looks after certificates towards brokers.
+    watcher: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -85,7 +91,7 @@ impl Proxy {
     pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
-        let dialler = Arc::new(Dialler::new(config.upstream.clone()));
+        let dialler = Arc::new(Dialler::new(config.upstream.clone()).map_err(StartError::Tls)?);
         let nameservers = NameServers::new(config.nameservers.clone(), Arc::clone(&dialler));
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
         directory.set_credentials(config.credentials.clone());
@@ -95,6 +101,7 @@ impl Proxy {
         let permits = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
+        let watched = Arc::clone(&dialler);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
@@ -113,6 +120,7 @@ impl Proxy {
             acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
             permits,
+            openings: Openings::default(),
         });
         let mut proxy = Self {
             shared,
@@ -121,6 +129,7 @@ impl Proxy {
             listeners: Vec::new(),
             drain,
             refresher: runtime.spawn(directory.keep_fresh()),
+            watcher: runtime.spawn(watched.keep_fresh()),
         };
         for listener in settings {
             let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Listen)?;
@@ -142,6 +151,16 @@ impl Proxy {
         &self.filters
     }
 
+    /// Every listener, with its settings and what is known of its certificates.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// How connections opened, of all listeners.
+    pub fn openings(&self) -> &Openings {
+        &self.shared.openings
+    }
+
     /// Client connections now.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
@@ -150,6 +169,11 @@ impl Proxy {
     /// How brokers and name servers fare.
     pub fn health(&self) -> Vec<PeerHealth> {
         self.shared.core.dialler.health().snapshot()
+    }
+
+    /// What is known of the certificates towards brokers and name servers; `None` in clear.
+    pub fn upstream_certificates(&self) -> Option<Arc<crate::tls::State>> {
+        self.shared.core.dialler.certificates()
     }
 
     /// What became of stamping clients' addresses into sends.
@@ -244,6 +268,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.refresher.abort();
+        self.watcher.abort();
         if let Some(keeper) = &self.keeper {
             keeper.abort();
         }

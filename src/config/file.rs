@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use super::grpc::GrpcSection;
 use super::sidecar::BudgetSection;
+use super::tls::ServerSection;
 use super::upstream::UpstreamSection;
 use super::value::{Period, Size, Words};
 use super::{Addressing, Drain, Filters, Limits, Timeouts, Upstream};
@@ -108,6 +110,15 @@ pub struct Listener {
     /// Bytes that the client's system has not acknowledged for this long end the connection; "0s" leaves it to the
     /// system, which takes about a quarter of an hour. For connections accepted from then on.
     pub user_timeout: Period,
+    /// TLS towards clients. Default: none.
+    pub tls: ServerSection,
+    /// Networks (or addresses) of balancers that say in a PROXY protocol header, version 1 or 2, whom a connection is
+    /// from; headers from elsewhere are refused. Default: none.
+    pub proxy_protocol: Words,
+    /// Refuses connections from those networks that have no such header.
+    pub proxy_protocol_required: bool,
+    /// Where clients that speak gRPC are passed on to. Default: nowhere.
+    pub grpc: GrpcSection,
 }
 
 /// Which kind of broker address clients get.
@@ -209,6 +220,10 @@ impl Default for Listener {
             rewrite_store_host: false,
             keep_alive: Period(Upstream::default().keep_alive.unwrap_or_default()),
             user_timeout: Period(Upstream::default().user_timeout.unwrap_or_default()),
+            tls: ServerSection::default(),
+            proxy_protocol: Words::default(),
+            proxy_protocol_required: false,
+            grpc: GrpcSection::default(),
         }
     }
 }

@@ -16,19 +16,25 @@ use crate::protocol::Code;
 mod check;
 mod credentials;
 pub mod file;
+pub mod grpc;
 mod load;
 mod overlay;
 mod ports;
 pub mod problem;
+mod proxied;
 mod shape;
 pub mod sidecar;
 mod text;
+pub mod tls;
 mod upstream;
 pub mod value;
 pub mod watch;
 
+pub use grpc::Grpc;
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
+pub use proxied::ProxyProtocol;
+pub use tls::Tls;
 pub use upstream::{ProxyHeader, Upstream};
 
 /// Everything one generation of the proxy runs by.
@@ -109,6 +115,12 @@ pub struct Listener {
     pub keep_alive: Option<Duration>,
     /// How long bytes sent to a client may go without an acknowledgement; `None` leaves it to the system.
     pub user_timeout: Option<Duration>,
+    /// TLS towards clients; `None` takes clients in clear alone.
+    pub tls: Option<Tls>,
+    /// Who may say whom a connection is from.
+    pub proxy_protocol: ProxyProtocol,
+    /// Where clients that speak gRPC are passed on to; `None` turns them away.
+    pub grpc: Option<Grpc>,
 }
 
 /// Which kind of broker address a route answer carries.

@@ -16,11 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use super::opening::{Opening, open};
+use super::grpc::Upstream;
+use super::handshakes::Handshakes;
+use super::opening::{Openings, Rules};
 use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
 use crate::config::{Addressing, Listener as Settings};
-use crate::session::{self, Core, Door, Place, Session};
-use crate::socket::{Inbox, Patience};
+use crate::session::{Core, Door, Place};
+use crate::socket::Patience;
+use crate::tls;
 use crate::worker::Workers;
 
 /// Connections the system holds while we are busy (as RocketMQ's servers).
@@ -42,6 +45,8 @@ pub enum ListenError {
     },
     /// The file that remembers its brokers' ports cannot be used.
     Ports(io::Error),
+    /// A file of its TLS cannot be used.
+    Tls(String, tls::Problem),
 }
 
 impl fmt::Display for ListenError {
@@ -55,6 +60,7 @@ impl fmt::Display for ListenError {
                 write!(f, "listener {listener}: cannot listen on {address}: {source}")
             }
             Self::Ports(error) => write!(f, "the ports of brokers cannot be read: {error}"),
+            Self::Tls(listener, problem) => write!(f, "listener {listener}: {problem}"),
         }
     }
 }
@@ -80,6 +86,8 @@ pub struct Shared {
     pub sessions: TaskTracker,
     /// One permit per client connection.
     pub permits: Arc<Semaphore>,
+    /// How connections opened.
+    pub openings: Openings,
 }
 
 /// One listener, its broker ports included.
@@ -87,6 +95,7 @@ pub struct Shared {
 pub struct Listener {
     shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
+    handshakes: ArcSwap<Handshakes>,
     bound: SocketAddr,
     /// Another listener takes the IPv4 clients of this port.
     only_v6: bool,
@@ -123,9 +132,12 @@ impl Listener {
         let remembered = file.load().map_err(ListenError::Ports)?;
         let book = PortBook::new(range, settings.brokers.clone(), remembered);
         let known = book.all();
+        let handshakes =
+            Handshakes::new(&settings).map_err(|problem| ListenError::Tls(settings.name.clone(), problem))?;
         let listener = Arc::new_cyclic(|this| Self {
             shared: Arc::clone(shared),
             settings: ArcSwap::from_pointee(settings),
+            handshakes: ArcSwap::from_pointee(handshakes),
             bound,
             only_v6,
             ports: Mutex::new(Ports {
@@ -138,6 +150,7 @@ impl Listener {
         listener.accept_on(socket, None);
         listener.open_vip(bound.port(), None);
         listener.open_ports(&known);
+        listener.watch_files();
         Ok(listener)
     }
 
@@ -151,8 +164,66 @@ impl Listener {
         self.settings.load_full()
     }
 
+    /// What is known of its certificates towards clients; `None` without TLS.
+    pub fn tls_state(&self) -> Option<Arc<tls::State>> {
+        self.handshakes
+            .load()
+            .server
+            .as_ref()
+            .map(|server| server.state())
+    }
+
+    /// What is known of the certificates towards its gRPC upstream; `None` without TLS.
+    pub fn grpc_tls_state(&self) -> Option<Arc<tls::State>> {
+        self.handshakes.load().grpc.as_ref().map(|client| client.state())
+    }
+
+    pub(super) fn openings(&self) -> &Openings {
+        &self.shared.openings
+    }
+
+    /// What is let in now.
+    pub(super) fn rules(&self) -> Rules {
+        let settings = self.settings.load();
+        Rules {
+            tls: self.handshakes.load().server.clone(),
+            enforces_tls: settings.tls.as_ref().is_some_and(|tls| tls.is_enforced),
+            proxy_protocol: settings.proxy_protocol.clone(),
+            takes_http2: settings.grpc.is_some(),
+        }
+    }
+
+    /// Where clients that speak gRPC go now.
+    pub(super) fn grpc(&self) -> Option<Upstream> {
+        let settings = self.settings.load().grpc.clone()?;
+        let tls = self.handshakes.load().grpc.clone();
+        Some(Upstream { settings, tls })
+    }
+
+    /// Looks at certificates and keys again and again, and uses new ones.
+    fn watch_files(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let stop = self.shared.stop.clone();
+        let watching = async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(tls::POLL) => {}
+                }
+                let (handshakes, settings) = (this.handshakes.load_full(), this.settings());
+                if handshakes.has_files() {
+                    let looking = tokio::task::spawn_blocking(move || handshakes.look(&settings.name, false));
+                    // A panic in there has been told by then.
+                    drop(looking.await);
+                }
+            }
+        };
+        self.shared.acceptors.spawn_on(watching, &self.shared.runtime);
+    }
+
     /// Replaces what can change while listening; the caller has kept what cannot. Ports fixed anew are opened; those
-    /// that clients may still know go on to stand for the same broker until the process ends.
+    /// that clients may still know go on to stand for the same broker until the process ends. Files of TLS are looked at
+    /// at once.
     pub fn apply(&self, settings: Settings) {
         let known = {
             let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +234,8 @@ impl Listener {
             ports.book = PortBook::new(range, settings.brokers.clone(), assigned);
             ports.book.all()
         };
+        let handshakes = Handshakes::renewed(&self.handshakes.load(), &settings);
+        self.handshakes.store(Arc::new(handshakes));
         self.settings.store(Arc::new(settings));
         self.open_ports(&known);
     }
@@ -256,38 +329,17 @@ impl Listener {
             local,
         };
         let core = Arc::clone(&self.shared.core);
+        let this = Arc::clone(self);
         let work = async move {
             // The permit lives as long as the connection.
             let _permit = permit;
             match TcpStream::from_std(socket) {
-                Ok(socket) => begin(core, place, socket, peer).await,
+                Ok(socket) => this.begin(core, place, socket, peer).await,
                 Err(error) => debug!(%peer, %error, "a new connection failed at once"),
             }
         };
         self.shared.sessions.spawn_on(work, self.shared.workers.next());
         Ok(())
-    }
-}
-
-/// Looks at the first bytes and serves what they announce.
-async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) {
-    let config = core.config.load_full();
-    let mut drain = core.drain.clone();
-    let opening = tokio::select! {
-        opening = open(&socket, config.timeouts.opening) => opening,
-        // Nothing has been asked yet, so nothing is owed.
-        _ = drain.wait_for(Option::is_some) => return,
-    };
-    match opening {
-        Ok(Opening::Remoting(bytes)) => {
-            let inbox = Inbox::with_bytes(config.limits.frame, bytes);
-            session::run(Session::new(core, place, socket.into(), peer), inbox).await;
-        }
-        Ok(Opening::Foreign(first)) => {
-            debug!(%peer, first, "closed: neither remoting nor anything else spoken here");
-        }
-        Ok(Opening::Silent) => debug!(%peer, "closed: no first byte"),
-        Err(error) => debug!(%peer, %error, "closed before its first byte"),
     }
 }
 

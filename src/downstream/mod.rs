@@ -2,8 +2,12 @@
 //!
 //! Once the first bytes have shown what a connection is, a [`crate::session`] serves it.
 
+mod arrival;
+mod grpc;
+mod handshakes;
 mod listener;
 mod opening;
 mod ports;
 
 pub use listener::{ListenError, Listener, Shared};
+pub use opening::{Gauge, Openings};

@@ -43,7 +43,7 @@ use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
 use crate::filter::folder::InForce;
-use crate::filter::{Client, OwnTopics};
+use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
 use crate::upstream::{Caller, Dialler};
@@ -157,12 +157,13 @@ enum End {
 
 impl Session {
     /// A session on an accepted socket.
-    pub fn new(core: Arc<Core>, place: Place, socket: Stream, peer: SocketAddr) -> Arc<Self> {
+    pub fn new(core: Arc<Core>, place: Place, socket: Stream, origin: Origin) -> Arc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
-        let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
+        let peer = origin.peer;
+        let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
         Arc::new(Self {
             core,
             place,
@@ -176,12 +177,17 @@ impl Session {
 
     /// Whom connections to brokers are opened for.
     fn caller(&self) -> Caller {
-        let local = self.socket.options().local_addr();
-        let port = local.ok().and_then(|local| local.as_socket());
-        let port = port.map_or_else(|| self.place.door.shared_port(), |local| local.port());
+        let proxied = self.lock().filters.client.proxied.clone();
+        let dialled = proxied.as_ref().and_then(|proxied| proxied.destination);
+        let entry = dialled.unwrap_or_else(|| {
+            let local = self.socket.local_addr();
+            let port = local.map_or_else(|_gone| self.place.door.shared_port(), |local| local.port());
+            SocketAddr::new(self.place.local, port)
+        });
         Caller {
             client: self.peer,
-            entry: SocketAddr::new(self.place.local, port),
+            entry,
+            proxied,
         }
     }
 

@@ -2,19 +2,26 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ppp::{v1, v2};
 
 use crate::config::ProxyHeader;
+use crate::filter::Proxied;
 
 /// Whom a connection to a broker is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The client's address.
     pub client: SocketAddr,
     /// The address it came in by.
     pub entry: SocketAddr,
+    /// What a balancer said of it; its parts are passed on with version 2.
+    pub proxied: Option<Arc<Proxied>>,
 }
+
+/// Parts of a header that hold for that header alone: a checksum, and padding.
+const OWN_PARTS: [u8; 2] = [0x03, 0x04];
 
 impl Caller {
     /// The header in this version; `None` when there is none.
@@ -24,11 +31,12 @@ impl Caller {
             ProxyHeader::Off => Ok(None),
             ProxyHeader::V1 => Ok(Some(v1::Addresses::from(pair).to_string().into_bytes())),
             ProxyHeader::V2 => {
-                let header = v2::Builder::with_addresses(
-                    v2::Version::Two | v2::Command::Proxy,
-                    v2::Protocol::Stream,
-                    pair,
-                );
+                let command = v2::Version::Two | v2::Command::Proxy;
+                let mut header = v2::Builder::with_addresses(command, v2::Protocol::Stream, pair);
+                let parts = self.proxied.iter().flat_map(|proxied| &proxied.parts);
+                for (kind, value) in parts.filter(|(kind, _)| !OWN_PARTS.contains(kind)) {
+                    header = header.write_tlv(*kind, value)?;
+                }
                 header.build().map(Some)
             }
         }
@@ -57,6 +65,7 @@ mod tests {
         Caller {
             client: client.parse().unwrap(),
             entry: entry.parse().unwrap(),
+            proxied: None,
         }
     }
 
@@ -104,6 +113,22 @@ mod tests {
         assert_eq!(words[1], "TCP6");
         let client: IpAddr = words[2].parse().unwrap();
         assert_eq!(client.to_canonical(), "10.1.2.3".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn what_a_balancer_said_is_passed_on() {
+        let mut caller = caller("10.1.2.3:4567", "10.0.0.5:9876");
+        caller.proxied = Some(Arc::new(Proxied {
+            through: "10.9.9.9:1".parse().unwrap(),
+            destination: None,
+            parts: vec![
+                (0x03, bytes::Bytes::from_static(&[1, 2, 3, 4])),
+                (0xea, bytes::Bytes::from_static(b"vpce-1")),
+            ],
+        }));
+        let header = caller.header(ProxyHeader::V2).unwrap().unwrap();
+        assert_eq!(header[14..16], 21_u16.to_be_bytes(), "addresses and one part");
+        assert_eq!(&header[28..], b"\xea\0\x06vpce-1");
     }
 
     #[test]

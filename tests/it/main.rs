@@ -30,6 +30,8 @@ mod routes;
 mod routing;
 mod shipped;
 mod support;
+mod tls;
 mod transactions;
 mod upstream;
+mod upstream_tls;
 mod wire;

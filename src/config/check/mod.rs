@@ -12,7 +12,9 @@ use super::upstream::check_upstream;
 use super::{Allow, Config, Drain, Limits, Timeouts, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
-use listener::{check_listener, check_names, host_port};
+use listener::{check_listener, check_names};
+
+pub(super) use listener::host_port;
 
 mod filters;
 mod listener;

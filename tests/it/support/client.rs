@@ -60,8 +60,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, speaks: Speaks) -> Self {
         let stream = timeout(SOON, TcpStream::connect(address)).await.unwrap().unwrap();
+        Self::over(Peer::new(stream, "client"), speaks)
+    }
+
+    /// A client on an open connection.
+    pub(crate) fn over(peer: Peer, speaks: Speaks) -> Self {
         Self {
-            peer: Peer::new(stream, "client"),
+            peer,
             speaks,
             next: 100,
             early: Vec::new(),

@@ -31,6 +31,11 @@ pub(crate) struct NameServer {
 
 impl NameServer {
     pub(crate) async fn start() -> Self {
+        Self::start_under(None).await
+    }
+
+    /// The same under TLS.
+    pub(crate) async fn start_under(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let known = Arc::new(Mutex::new(Known::default()));
@@ -43,10 +48,17 @@ impl NameServer {
                 let peer = Peer::new(stream, "name server");
                 let mut is_cut = is_cut.clone();
                 is_cut.mark_unchanged();
-                let serving = serve(peer, Arc::clone(&shared), listening.clone());
+                let (tls, shared, listening) = (tls.clone(), Arc::clone(&shared), listening.clone());
                 links.spawn(async move {
+                    let peer = match tls {
+                        None => peer,
+                        Some(tls) => match peer.under_tls(&tls).await {
+                            Ok(peer) => peer,
+                            Err(_refused) => return,
+                        },
+                    };
                     tokio::select! {
-                        () = serving => {}
+                        () = serve(peer, shared, listening) => {}
                         _ = is_cut.changed() => {}
                     }
                 });

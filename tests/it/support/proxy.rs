@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts, Upstream};
+use gimbal::config::{
+    Addressing, Allow, Config, Drain, Filters, Limits, Listener, ProxyProtocol, Timeouts, Upstream,
+};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
@@ -53,6 +55,9 @@ impl Gimbal {
             rewrite_store_host: false,
             keep_alive: None,
             user_timeout: None,
+            tls: None,
+            proxy_protocol: ProxyProtocol::default(),
+            grpc: None,
         };
         Self {
             config: Config {
