@@ -179,6 +179,12 @@ impl Client {
         self.ask_with(request::HEART_BEAT, &[], &heartbeat(groups)).await
     }
 
+    /// Whether the other side closes rather than answering.
+    pub(crate) async fn is_refused(mut self) -> bool {
+        let command = self.command(Code(3_442), &[]);
+        self.peer.try_put(&command).await.is_err() || self.peer.next_or_end().await.is_none()
+    }
+
     /// Asks something that Gimbal answers by itself: everything sent before has been taken by then.
     pub(crate) async fn sync(&mut self) {
         let answer = self.call(Code(3_442), &[]).await;

@@ -166,6 +166,14 @@ impl Peer {
         self.put_bytes(&command.encode().unwrap().to_bytes()).await;
     }
 
+    /// Writes a command to somebody who may be gone.
+    pub(crate) async fn try_put(&mut self, command: &Command) -> std::io::Result<()> {
+        self.stream
+            .write_all(&command.encode().unwrap().to_bytes())
+            .await?;
+        self.stream.flush().await
+    }
+
     pub(crate) async fn put_bytes(&mut self, bytes: &[u8]) {
         let write = async {
             self.stream.write_all(bytes).await?;

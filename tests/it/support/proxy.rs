@@ -14,6 +14,7 @@ use gimbal::proxy::Proxy;
 
 use super::client::{Client, Speaks};
 use super::nameserver::NameServer;
+use super::peer::SOON;
 
 /// A proxy about to start.
 #[derive(Debug)]
@@ -120,6 +121,27 @@ impl Gimbal {
 }
 
 impl Running {
+    /// Connections closed before anything was served on them, for this cause.
+    pub(crate) fn refused(&self, cause: &str) -> u64 {
+        let mut counts = self.proxy.openings().refused();
+        counts.find(|(name, _)| *name == cause).unwrap().1
+    }
+
+    /// Waits until so many connections were closed for this cause: they are counted a moment after they are closed.
+    pub(crate) async fn has_refused(&self, count: u64, cause: &str) {
+        let reached = async {
+            while self.refused(cause) != count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let reached = tokio::time::timeout(SOON, reached).await;
+        assert!(
+            reached.is_ok(),
+            "{} instead of {count} were refused as {cause}",
+            self.refused(cause)
+        );
+    }
+
     /// A client that names the broker in every command, on the shared address.
     pub(crate) async fn client(&self) -> Client {
         self.client_that(Speaks::NAMED).await
