@@ -12,8 +12,9 @@ use super::admin::AdminSection;
 use super::grpc::GrpcSection;
 use super::sidecar::BudgetSection;
 use super::tls::ServerSection;
+use super::upstream::UpstreamSection;
 use super::value::{Period, Size, Words};
-use super::{Addressing, Drain, Filters, Limits, Timeouts};
+use super::{Addressing, Drain, Filters, Limits, Timeouts, Upstream};
 
 /// Everything a config file may say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +52,8 @@ pub struct File {
     pub limits: LimitsSection,
     /// How long things may take.
     pub timeouts: TimeoutsSection,
+    /// Connections to brokers and name servers.
+    pub upstream: UpstreamSection,
     /// How Gimbal leaves when it is told to stop.
     pub drain: DrainSection,
     /// What holds for all filters.
@@ -104,6 +107,12 @@ pub struct Listener {
     /// Replaces the broker's address inside messages too, so that clients that dial it come through Gimbal.
     /// Needs an IP address in advertise.
     pub rewrite_store_host: bool,
+    /// A client's connection that has been silent this long is probed, and closed when three probes in a row go
+    /// unanswered; "0s" probes never. For connections accepted from then on.
+    pub keep_alive: Period,
+    /// Bytes that the client's system has not acknowledged for this long end the connection; "0s" leaves it to the
+    /// system, which takes about a quarter of an hour. For connections accepted from then on.
+    pub user_timeout: Period,
     /// TLS towards clients. Default: none.
     pub tls: ServerSection,
     /// Networks (or addresses) of balancers that say in a PROXY protocol header, version 1 or 2, whom a connection is
@@ -212,6 +221,8 @@ impl Default for Listener {
             broker_ports: None,
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
+            keep_alive: Period(Upstream::default().keep_alive.unwrap_or_default()),
+            user_timeout: Period(Upstream::default().user_timeout.unwrap_or_default()),
             tls: ServerSection::default(),
             proxy_protocol: Words::default(),
             proxy_protocol_required: false,

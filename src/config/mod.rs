@@ -28,6 +28,7 @@ mod shape;
 pub mod sidecar;
 mod text;
 pub mod tls;
+mod upstream;
 pub mod value;
 pub mod watch;
 
@@ -38,6 +39,7 @@ pub use load::{Loaded, Sources};
 pub use overlay::Flag;
 pub use proxied::ProxyProtocol;
 pub use tls::Tls;
+pub use upstream::{ProxyHeader, Upstream};
 
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub struct Config {
     pub filters: Filters,
     /// Worker threads that serve connections.
     pub workers: usize,
+    /// Connections to brokers and name servers.
+    pub upstream: Upstream,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
     /// The admin listener; `None` for none.
@@ -113,6 +117,10 @@ pub struct Listener {
     pub brokers: BTreeMap<String, u16>,
     /// Whether store hosts inside messages become this listener's per-broker addresses.
     pub rewrite_store_host: bool,
+    /// How long a client's connection is silent before it is probed; `None` probes never.
+    pub keep_alive: Option<Duration>,
+    /// How long bytes sent to a client may go without an acknowledgement; `None` leaves it to the system.
+    pub user_timeout: Option<Duration>,
     /// TLS towards clients; `None` takes clients in clear alone.
     pub tls: Option<Tls>,
     /// Who may say whom a connection is from.

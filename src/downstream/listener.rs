@@ -22,6 +22,7 @@ use super::opening::{Openings, Rules};
 use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
 use crate::config::{Addressing, Listener as Settings};
 use crate::session::{Core, Door, Place};
+use crate::socket::Patience;
 use crate::tls;
 use crate::worker::Workers;
 
@@ -320,7 +321,12 @@ impl Listener {
         broker: Option<Arc<str>>,
         permit: P,
     ) -> io::Result<()> {
-        socket.set_nodelay(true)?;
+        let settings = self.settings.load();
+        let patience = Patience {
+            keep_alive: settings.keep_alive,
+            user_timeout: settings.user_timeout,
+        };
+        patience.apply(&SockRef::from(&socket))?;
         let local = socket.local_addr()?.ip().to_canonical();
         let socket = socket.into_std()?;
         let place = Place {

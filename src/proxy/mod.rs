@@ -19,8 +19,9 @@ use crate::downstream::{ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::{Core, Registry};
-use crate::upstream::NameServers;
+use crate::session::{BornHostCounts, Core, Registry};
+use crate::tls::Problem;
+use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
 
 use crate::worker::Workers;
@@ -39,6 +40,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The system gives no threads.
     Workers(std::io::Error),
+    /// A file of TLS towards brokers cannot be used.
+    Tls(Problem),
     /// The engine for filters cannot start here.
     Engine(String),
 }
@@ -48,6 +51,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
+            Self::Tls(problem) => write!(f, "upstream.tls: {problem}"),
             Self::Engine(error) => write!(f, "the engine for filters cannot be started: {error}"),
         }
     }
@@ -67,6 +71,8 @@ pub struct Proxy {
     /// It was told to stop.
     leaving: Arc<AtomicBool>,
     refresher: JoinHandle<()>,
+    /// Looks after certificates towards brokers.
+    watcher: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -95,7 +101,8 @@ impl Proxy {
     pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
-        let nameservers = NameServers::new(config.nameservers.clone());
+        let dialler = Arc::new(Dialler::new(config.upstream.clone()).map_err(StartError::Tls)?);
+        let nameservers = NameServers::new(config.nameservers.clone(), Arc::clone(&dialler));
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
         directory.set_credentials(config.credentials.clone());
         let (drain, drain_seen) = watch::channel(None);
@@ -104,9 +111,12 @@ impl Proxy {
         let permits = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
+        let watched = Arc::clone(&dialler);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
+            dialler,
+            born_hosts: BornHostCounts::default(),
             transactions: Transactions::default(),
             sessions: Registry::default(),
             drain: drain_seen,
@@ -131,6 +141,7 @@ impl Proxy {
             drain,
             leaving: Arc::default(),
             refresher: runtime.spawn(directory.keep_fresh()),
+            watcher: runtime.spawn(watched.keep_fresh()),
         };
         for listener in settings {
             let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Listen)?;
@@ -165,6 +176,21 @@ impl Proxy {
     /// Client connections now.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
+    }
+
+    /// How brokers and name servers fare.
+    pub fn health(&self) -> Vec<PeerHealth> {
+        self.shared.core.dialler.health().snapshot()
+    }
+
+    /// What is known of the certificates towards brokers and name servers; `None` in clear.
+    pub fn upstream_certificates(&self) -> Option<Arc<crate::tls::State>> {
+        self.shared.core.dialler.certificates()
+    }
+
+    /// What became of stamping clients' addresses into sends.
+    pub fn born_hosts(&self) -> &BornHostCounts {
+        &self.shared.core.born_hosts
     }
 
     /// Puts a new configuration in force, all of it but what it returns: settings that need a restart and keep their
@@ -217,6 +243,7 @@ impl Proxy {
             .core
             .directory
             .set_credentials(config.credentials.clone());
+        self.shared.core.dialler.apply(config.upstream.clone());
         self.shared.core.config.store(Arc::new(config));
         restart
     }
@@ -255,6 +282,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.refresher.abort();
+        self.watcher.abort();
         if let Some(keeper) = &self.keeper {
             keeper.abort();
         }

@@ -13,6 +13,7 @@
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
 //! none the client is not read, until the broker is given up after ten seconds.
 
+mod born_host;
 mod delivery;
 mod dispatch;
 mod drain;
@@ -21,6 +22,7 @@ mod forward;
 mod gather;
 mod heartbeat;
 mod held;
+mod link_open;
 mod link_task;
 mod lookups;
 mod meeting;
@@ -46,9 +48,11 @@ use crate::filter::folder::InForce;
 use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
+use crate::upstream::{Caller, Dialler};
 use state::State;
 
 pub use registry::{Portrait, Registry, Tally};
+pub use born_host::Counts as BornHostCounts;
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -58,8 +62,12 @@ pub struct Core {
     pub config: ArcSwap<Config>,
     /// Topic routes and broker addresses.
     pub directory: Arc<Directory>,
+    /// Opens connections to brokers, and knows how these fare.
+    pub dialler: Arc<Dialler>,
     /// Which broker holds which half message.
     pub transactions: Transactions,
+    /// What became of stamping the client's address into sends.
+    pub born_hosts: BornHostCounts,
     /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
     /// Who is connected.
@@ -177,6 +185,22 @@ impl Session {
         });
         session.core.sessions.add(&session);
         session
+    }
+
+    /// Whom connections to brokers are opened for.
+    fn caller(&self) -> Caller {
+        let proxied = self.lock().filters.client.proxied.clone();
+        let dialled = proxied.as_ref().and_then(|proxied| proxied.destination);
+        let entry = dialled.unwrap_or_else(|| {
+            let local = self.socket.local_addr();
+            let port = local.map_or_else(|_gone| self.place.door.shared_port(), |local| local.port());
+            SocketAddr::new(self.place.local, port)
+        });
+        Caller {
+            client: self.peer,
+            entry,
+            proxied,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

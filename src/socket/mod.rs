@@ -3,9 +3,11 @@
 //! Nothing here waits. Tasks wait for readiness and then call in; so any task may write to any socket of its session.
 
 mod inbox;
+mod options;
 mod outbox;
 mod stream;
 
 pub use inbox::{Inbox, ReadError};
+pub use options::Patience;
 pub use outbox::{Outbox, Progress};
 pub use stream::Stream;

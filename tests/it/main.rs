@@ -9,6 +9,7 @@
 
 mod artefacts;
 mod backpressure;
+mod born_host;
 mod cli;
 mod cli_filters;
 mod deadlines;
@@ -20,8 +21,10 @@ mod folder;
 mod frames;
 mod heartbeat;
 mod links;
+mod mux;
 mod opening;
 mod ports;
+mod proxy_protocol;
 mod pushes;
 mod query;
 mod reload;
@@ -31,4 +34,6 @@ mod shipped;
 mod support;
 mod tls;
 mod transactions;
+mod upstream;
+mod upstream_tls;
 mod wire;

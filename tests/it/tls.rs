@@ -86,18 +86,15 @@ impl Scene {
             Err(_) => true,
             Ok(stream) => {
                 let wire = crate::support::tls::Wire::Tls(Box::new(stream));
-                Peer::over(wire, "refused").next_or_end().await.is_none()
+                Client::over(Peer::over(wire, "client"), Speaks::NAMED)
+                    .is_refused()
+                    .await
             }
         }
     }
 
     fn state(&self) -> Arc<State> {
         self.proxy.proxy.listeners()[0].tls_state().unwrap()
-    }
-
-    fn refused(&self, cause: &str) -> u64 {
-        let mut counts = self.proxy.proxy.openings().refused();
-        counts.find(|(name, _)| *name == cause).unwrap().1
     }
 
     /// Waits until the certificates are in this state.
@@ -146,7 +143,7 @@ async fn enforcing_turns_clients_in_clear_away() {
     clear.ask(rq::GET_MIN_OFFSET, &[("bname", "a")]).await;
     clear.peer.expect_end().await;
     scene.client(&scene.hands()).await.sync().await;
-    assert_eq!(scene.refused("tls_required"), 1);
+    scene.proxy.has_refused(1, "tls_required").await;
 }
 
 #[tokio::test]
@@ -163,7 +160,7 @@ async fn a_listener_without_certificates_closes_a_handshake() {
             .await
             .is_err()
     );
-    assert_eq!(scene.refused("tls_disabled"), 1);
+    scene.proxy.has_refused(1, "tls_disabled").await;
     scene.proxy.client().await.sync().await;
 }
 
@@ -274,7 +271,7 @@ async fn the_oldest_version_is_a_setting() {
     let scene = Scene::set(|_, tls| tls.settings.min_version = Version::Tls13).await;
     assert!(scene.is_turned_away(&scene.hands().speaking(&TLS12)).await);
     scene.client(&scene.hands().speaking(&TLS13)).await.sync().await;
-    assert_eq!(scene.refused("tls_failed"), 1);
+    scene.proxy.has_refused(1, "tls_failed").await;
 }
 
 #[tokio::test]
@@ -436,7 +433,7 @@ async fn a_handshake_that_trickles_is_cut_off() {
             assert!(matches!(end.unwrap(), Ok(0) | Err(_)), "closed without a word");
         }
     }
-    assert_eq!(scene.refused("slow"), 1);
+    scene.proxy.has_refused(1, "slow").await;
 }
 
 #[tokio::test]
@@ -445,13 +442,12 @@ async fn garbage_ends_its_own_connection_with_an_alert() {
     let mut healthy = scene.client(&scene.hands()).await;
     let tcp = TcpStream::connect(scene.proxy.address).await.unwrap();
     let mut garbage = Peer::new(tcp, "garbage");
-    garbage
-        .put_bytes(&[&[0x16, 3, 1, 0, 5][..], b"hello"].concat())
-        .await;
+    // A hello of one byte.
+    garbage.put_bytes(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]).await;
     let told = garbage.rest().await;
     assert_eq!(told.first(), Some(&0x15), "an alert: {told:?}");
     healthy.sync().await;
-    assert_eq!(scene.refused("tls_failed"), 1);
+    scene.proxy.has_refused(1, "tls_failed").await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::config::grpc::check_grpc;
 use crate::config::problem::Problems;
 use crate::config::proxied::check_proxy_protocol;
 use crate::config::tls::check_server;
+use crate::config::upstream::patience;
 
 const BIND: &str = "an IP address and a port, such as \"0.0.0.0:9876\" or \"[::]:9876\"";
 const HOST: &str = "a host name or an IP address, without a port";
@@ -61,6 +62,8 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         broker_ports,
         brokers: written.brokers.clone(),
         rewrite_store_host: written.rewrite_store_host,
+        keep_alive: patience(written.keep_alive, &at("keep_alive"), problems),
+        user_timeout: patience(written.user_timeout, &at("user_timeout"), problems),
         tls,
         proxy_protocol,
         grpc,

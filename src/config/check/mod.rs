@@ -8,6 +8,7 @@ use tracing_subscriber::filter::EnvFilter;
 
 use super::file::{DrainSection, File, LimitsSection, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
+use super::upstream::check_upstream;
 use super::{Allow, Config, Drain, Limits, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
@@ -53,6 +54,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         limits: check_limits(&file.limits, problems),
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
+        upstream: check_upstream(&file.upstream, problems),
         filters: check_filters(file, state_dir.as_deref(), problems),
         state_dir,
         workers: check_workers(file.workers, problems),

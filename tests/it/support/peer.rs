@@ -62,6 +62,38 @@ impl Peer {
         }
     }
 
+    /// The address of this end.
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.tcp().local_addr().unwrap()
+    }
+
+    /// Shakes hands as a server on what was in clear so far.
+    pub(crate) async fn under_tls(self, server: &tokio_rustls::TlsAcceptor) -> std::io::Result<Self> {
+        assert!(self.input.is_empty(), "{}: unread input", self.who);
+        let Wire::Clear(tcp) = self.stream else {
+            panic!("{}: under TLS already", self.who);
+        };
+        let tls = timeout(SOON, server.accept(tcp)).await.unwrap()?;
+        Ok(Self::over(Wire::Served(Box::new(tls)), self.who))
+    }
+
+    /// The next bytes, whatever they are.
+    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
+        // Not a byte more: what follows may be for somebody else.
+        let fill = async {
+            while self.input.len() < count {
+                let mut piece = vec![0; count - self.input.len()];
+                let read = self.stream.read(&mut piece).await.unwrap();
+                assert_ne!(read, 0, "closed");
+                self.input.extend_from_slice(&piece[..read]);
+            }
+        };
+        timeout(SOON, fill)
+            .await
+            .unwrap_or_else(|_| panic!("{}: fewer than {count} bytes came", self.who));
+        self.input.split_to(count).to_vec()
+    }
+
     /// The next frame, or `None` when the other side has closed.
     pub(crate) async fn next_or_end(&mut self) -> Option<Received> {
         let next = async {
@@ -132,6 +164,14 @@ impl Peer {
 
     pub(crate) async fn put(&mut self, command: &Command) {
         self.put_bytes(&command.encode().unwrap().to_bytes()).await;
+    }
+
+    /// Writes a command to somebody who may be gone.
+    pub(crate) async fn try_put(&mut self, command: &Command) -> std::io::Result<()> {
+        self.stream
+            .write_all(&command.encode().unwrap().to_bytes())
+            .await?;
+        self.stream.flush().await
     }
 
     pub(crate) async fn put_bytes(&mut self, bytes: &[u8]) {

@@ -177,11 +177,31 @@ impl Hands {
     }
 }
 
+/// A server that shows `own`; to clients with a certificate of `clients` alone, if given.
+pub(crate) fn server(own: &Pem, clients: Option<&Authority>) -> tokio_rustls::TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let roots = Arc::new(Hands::trusting(authority).roots);
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let chain = CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+    Arc::new(builder.with_single_cert(vec![chain], key).unwrap()).into()
+}
+
 /// A connection in clear or under TLS.
 #[derive(Debug)]
 pub(crate) enum Wire {
     Clear(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    Served(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
 impl Wire {
@@ -189,6 +209,7 @@ impl Wire {
         match self {
             Self::Clear(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
+            Self::Served(tls) => tls.get_ref().0,
         }
     }
 }
@@ -198,6 +219,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_read(cx, into),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, into),
+            Self::Served(tls) => Pin::new(tls).poll_read(cx, into),
         }
     }
 }
@@ -207,6 +229,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+            Self::Served(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
@@ -214,6 +237,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Served(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
@@ -221,6 +245,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Clear(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Served(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }
