@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{Config, sidecar};
-use crate::downstream::{ListenError, Listener, Shared};
+use crate::downstream::{Admission, ListenError, Listener, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
+use crate::session::{Core, Counts, Memory, Tally};
 use crate::upstream::NameServers;
 use crate::wasm::Host;
 
@@ -91,15 +91,16 @@ impl Proxy {
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
         let state_dir = config.state_dir.clone();
-        let permits = Arc::new(Semaphore::new(
-            config.limits.connections.min(Semaphore::MAX_PERMITS),
-        ));
+        let memory = Memory::new(config.limits.memory);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
             drain: drain_seen,
             filters: filters.clone(),
+            memory,
+            counts: Counts::default(),
+            users: Tally::default(),
         });
         let shared = Arc::new(Shared {
             core,
@@ -109,7 +110,7 @@ impl Proxy {
             stop: CancellationToken::new(),
             acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
-            permits,
+            admission: Arc::new(Admission::default()),
         });
         let mut proxy = Self {
             shared,
@@ -137,6 +138,16 @@ impl Proxy {
     /// The filters: the chain in force, and what is known of each.
     pub fn filters(&self) -> &InForce {
         &self.filters
+    }
+
+    /// What sessions share: counts and memory among it.
+    pub fn core(&self) -> &Core {
+        &self.shared.core
+    }
+
+    /// Limits on connections, and how many there are.
+    pub fn admission(&self) -> &Admission {
+        &self.shared.admission
     }
 
     /// Client connections now.
@@ -179,12 +190,6 @@ impl Proxy {
         self.filters.set(folder_settings(&config));
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
-        keep(
-            &mut config.limits.connections,
-            &old.limits.connections,
-            "limits.connections",
-            &mut restart,
-        );
         self.shared
             .core
             .directory
@@ -193,7 +198,9 @@ impl Proxy {
             .core
             .directory
             .set_credentials(config.credentials.clone());
+        self.shared.core.memory.resize(config.limits.memory);
         self.shared.core.config.store(Arc::new(config));
+        self.shared.admission.look_again();
         restart
     }
 

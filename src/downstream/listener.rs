@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
+use super::accept::Backoff;
+use super::admission::{Admission, Admitted, Gate};
 use super::opening::{Opening, open};
 use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
 use crate::config::{Addressing, Listener as Settings};
@@ -25,8 +25,6 @@ use crate::worker::Workers;
 
 /// Connections the system holds while we are busy (as RocketMQ's servers).
 const BACKLOG: i32 = 1_024;
-/// Pause after a failed accept: out of descriptors, mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a listener cannot start.
 #[derive(Debug)]
@@ -78,8 +76,8 @@ pub struct Shared {
     pub acceptors: TaskTracker,
     /// Every session.
     pub sessions: TaskTracker,
-    /// One permit per client connection.
-    pub permits: Arc<Semaphore>,
+    /// Limits on connections.
+    pub admission: Arc<Admission>,
 }
 
 /// One listener, its broker ports included.
@@ -91,6 +89,8 @@ pub struct Listener {
     /// Another listener takes the IPv4 clients of this port.
     only_v6: bool,
     ports: Mutex<Ports>,
+    /// Its connections.
+    gate: Arc<Gate>,
     /// For handing itself to the loops of ports opened later.
     this: std::sync::Weak<Self>,
 }
@@ -128,6 +128,7 @@ impl Listener {
             settings: ArcSwap::from_pointee(settings),
             bound,
             only_v6,
+            gate: Arc::default(),
             ports: Mutex::new(Ports {
                 book,
                 file,
@@ -164,6 +165,7 @@ impl Listener {
             ports.book.all()
         };
         self.settings.store(Arc::new(settings));
+        self.gate.look_again();
         self.open_ports(&known);
     }
 
@@ -210,37 +212,40 @@ impl Listener {
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener, broker: Option<Arc<str>>) {
+        let core = &self.shared.core;
+        let mut backoff = Backoff::default();
         loop {
             let next = async {
-                // Above the limit, clients wait in the system's backlog.
-                let permit = Arc::clone(&self.shared.permits).acquire_owned().await;
-                (permit, listener.accept().await)
+                let (socket, peer) = listener.accept().await?;
+                core.counts.accepted.add();
+                // Above a limit, clients wait in the system's backlog, and one of each address here.
+                let limit = || self.settings.load().connections;
+                let admitted = self.shared.admission.admit(core, &self.gate, limit).await;
+                Ok((socket, peer, admitted))
             };
-            let (permit, accepted) = tokio::select! {
+            let accepted: io::Result<_> = tokio::select! {
                 () = self.shared.stop.cancelled() => return,
                 next = next => next,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    if let Err(error) = self.serve(socket, peer, broker.clone(), permit) {
+                Ok((socket, peer, admitted)) => {
+                    backoff.reset();
+                    if let Err(error) = self.serve(socket, peer, broker.clone(), admitted) {
                         debug!(%peer, %error, "a new connection failed at once");
                     }
                 }
-                Err(error) => {
-                    warn!(%error, "cannot accept; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => backoff.after(&error, &core.counts).await,
             }
         }
     }
 
     /// Hands a new connection to a worker.
-    fn serve<P: Send + 'static>(
+    fn serve(
         self: &Arc<Self>,
         socket: TcpStream,
         peer: SocketAddr,
         broker: Option<Arc<str>>,
-        permit: P,
+        mut admitted: Admitted,
     ) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let local = socket.local_addr()?.ip().to_canonical();
@@ -251,11 +256,12 @@ impl Listener {
             local,
         };
         let core = Arc::clone(&self.shared.core);
+        let admission = Arc::clone(&self.shared.admission);
         let work = async move {
-            // The permit lives as long as the connection.
-            let _permit = permit;
+            // What was admitted lives as long as the connection.
+            let admitted = (&*admission, &mut admitted);
             match TcpStream::from_std(socket) {
-                Ok(socket) => begin(core, place, socket, peer).await,
+                Ok(socket) => begin(core, place, (socket, peer), admitted).await,
                 Err(error) => debug!(%peer, %error, "a new connection failed at once"),
             }
         };
@@ -265,24 +271,42 @@ impl Listener {
 }
 
 /// Looks at the first bytes and serves what they announce.
-async fn begin(core: Arc<Core>, place: Place, socket: TcpStream, peer: SocketAddr) {
+async fn begin(
+    core: Arc<Core>,
+    place: Place,
+    (socket, peer): (TcpStream, SocketAddr),
+    (admission, admitted): (&Admission, &mut Admitted),
+) {
     let config = core.config.load_full();
     let mut drain = core.drain.clone();
     let opening = tokio::select! {
         opening = open(&socket, config.timeouts.opening) => opening,
         // Nothing has been asked yet, so nothing is owed.
         _ = drain.wait_for(Option::is_some) => return,
+        () = admitted.is_cut() => return,
     };
+    if !admission.count_address(&core, admitted, peer.ip()) {
+        return;
+    }
     match opening {
         Ok(Opening::Remoting(bytes)) => {
             let inbox = Inbox::with_bytes(config.limits.frame, bytes);
             session::run(Session::new(core, place, socket.into(), peer), inbox).await;
         }
         Ok(Opening::Foreign(first)) => {
-            debug!(%peer, first, "closed: neither remoting nor anything else spoken here");
+            if let Some(left_out) = core.counts.foreign.note() {
+                info!(%peer, first, left_out, "closed: neither remoting nor anything else spoken here");
+            }
         }
-        Ok(Opening::Silent) => debug!(%peer, "closed: no first byte"),
-        Err(error) => debug!(%peer, %error, "closed before its first byte"),
+        Ok(Opening::Silent) => {
+            if let Some(left_out) = core.counts.silent.note() {
+                info!(%peer, left_out, "closed: no first byte");
+            }
+        }
+        Err(error) => {
+            core.counts.silent.add();
+            debug!(%peer, %error, "closed before its first byte");
+        }
     }
 }
 

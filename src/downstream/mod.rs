@@ -2,8 +2,11 @@
 //!
 //! Once the first bytes have shown what a connection is, a [`crate::session`] serves it.
 
+mod accept;
+mod admission;
 mod listener;
 mod opening;
 mod ports;
 
+pub use admission::Admission;
 pub use listener::{ListenError, Listener, Shared};

@@ -2,10 +2,12 @@
 //!
 //! Nothing here waits. Tasks wait for readiness and then call in; so any task may write to any socket of its session.
 
+mod budget;
 mod inbox;
 mod outbox;
 mod stream;
 
+pub use budget::{Budget, LARGE_FRAME, Purse, Reservation};
 pub use inbox::{Inbox, ReadError};
 pub use outbox::{Outbox, Progress};
 pub use stream::Stream;

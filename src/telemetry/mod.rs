@@ -9,9 +9,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 mod record;
+mod sometimes;
 mod tail;
 
 pub use record::{Decision, Outcome, Record, Way};
+pub use sometimes::Sometimes;
 pub use tail::Tail;
 
 /// Keys of spans and events. One word means one thing everywhere.

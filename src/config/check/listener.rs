@@ -50,6 +50,7 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         broker_ports,
         brokers: written.brokers.clone(),
         rewrite_store_host: written.rewrite_store_host,
+        connections: (written.connections > 0).then_some(written.connections),
     })
 }
 

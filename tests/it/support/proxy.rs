@@ -51,6 +51,7 @@ impl Gimbal {
             broker_ports: Some(free_ports()),
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
+            connections: None,
         };
         Self {
             config: Config {
