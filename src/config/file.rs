@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::AdminSection;
 use super::grpc::GrpcSection;
+use super::limits::LimitsSection;
 use super::sidecar::BudgetSection;
 use super::tls::ServerSection;
 use super::upstream::UpstreamSection;
 use super::value::{Period, Size, Words};
-use super::{Addressing, Drain, Filters, Limits, Timeouts, Upstream};
+use super::{Addressing, Drain, Filters, Timeouts, Upstream};
 
 /// Everything a config file may say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +123,9 @@ pub struct Listener {
     pub proxy_protocol_required: bool,
     /// Where clients that speak gRPC are passed on to. Default: nowhere.
     pub grpc: GrpcSection,
+    /// Client connections of this listener, its brokers' ports included; above it, accepting on it waits. Default: 0, no
+    /// limit but that of all.
+    pub connections: usize,
 }
 
 /// Which kind of broker address clients get.
@@ -137,18 +141,6 @@ pub enum AddressingName {
     PerBroker,
 }
 
-/// Sizes at which something is refused or stops being read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsSection {
-    /// Largest frame, its length word included. A session that sends a larger one is closed.
-    pub frame: Size,
-    /// Bytes waiting towards one peer above which its sources are no longer read.
-    pub queue: Size,
-    /// Client connections in all; above it, accepting waits.
-    pub connections: usize,
-}
-
 /// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -159,6 +151,12 @@ pub struct TimeoutsSection {
     pub idle: Period,
     /// The first bytes of a connection.
     pub opening: Period,
+    /// One command, from its length to its last byte, waiting for memory included. A session that takes longer is
+    /// closed.
+    pub frame: Period,
+    /// A client that takes no byte for this long although some wait for it is closed. While memory is short, 10 s are
+    /// enough.
+    pub stalled: Period,
     /// Waits for a broker's answer that differ from the built-in ones, by request code (name or number).
     pub commands: BTreeMap<String, Period>,
 }
@@ -227,21 +225,7 @@ impl Default for Listener {
             proxy_protocol: Words::default(),
             proxy_protocol_required: false,
             grpc: GrpcSection::default(),
-        }
-    }
-}
-
-impl Default for LimitsSection {
-    fn default() -> Self {
-        let Limits {
-            frame,
-            queue,
-            connections,
-        } = Limits::default();
-        Self {
-            frame: Size(frame),
-            queue: Size(queue),
-            connections,
+            connections: 0,
         }
     }
 }
@@ -252,12 +236,16 @@ impl Default for TimeoutsSection {
             connect,
             idle,
             opening,
+            frame,
+            stalled,
             commands: _,
         } = Timeouts::default();
         Self {
             connect: Period(connect),
             idle: Period(idle),
             opening: Period(opening),
+            frame: Period(frame),
+            stalled: Period(stalled),
             commands: BTreeMap::new(),
         }
     }

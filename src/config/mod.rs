@@ -19,7 +19,9 @@ mod credentials;
 mod effective;
 pub mod file;
 pub mod grpc;
+mod limits;
 mod load;
+mod machine;
 mod overlay;
 mod ports;
 pub mod problem;
@@ -35,6 +37,7 @@ pub mod watch;
 pub use admin::Admin;
 pub use effective::MASK;
 pub use grpc::Grpc;
+pub use limits::{Limits, LimitsSection};
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
 pub use proxied::ProxyProtocol;
@@ -127,6 +130,8 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     /// Where clients that speak gRPC are passed on to; `None` turns them away.
     pub grpc: Option<Grpc>,
+    /// Client connections on it; above it, accepting on it waits. `None` is as many as there may be in all.
+    pub connections: Option<usize>,
 }
 
 /// Which kind of broker address a route answer carries.
@@ -152,17 +157,6 @@ pub struct Allow {
     pub codes: Vec<Code>,
 }
 
-/// Sizes, in bytes or counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest frame including its length word; the session that sends a larger one is closed.
-    pub frame: usize,
-    /// Bytes waiting towards one peer above which its sources are no longer read.
-    pub queue: usize,
-    /// Client connections in all; above it, accepting waits.
-    pub connections: usize,
-}
-
 /// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
@@ -172,6 +166,10 @@ pub struct Timeouts {
     pub idle: Duration,
     /// The first bytes of a connection.
     pub opening: Duration,
+    /// One command, from its length word to its last byte.
+    pub frame: Duration,
+    /// A client that takes no byte for this long although some wait for it is closed.
+    pub stalled: Duration,
     /// Waits towards brokers that differ from the built-in ones, per request code.
     pub commands: BTreeMap<Code, Duration>,
 }
@@ -187,22 +185,14 @@ pub struct Drain {
     pub go_away: bool,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            frame: 16 << 20,
-            queue: 4 << 20,
-            connections: 100_000,
-        }
-    }
-}
-
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(1),
             idle: Duration::from_mins(2),
             opening: Duration::from_mins(2),
+            frame: Duration::from_secs(30),
+            stalled: Duration::from_mins(1),
             commands: BTreeMap::new(),
         }
     }

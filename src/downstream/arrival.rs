@@ -1,5 +1,6 @@
 //! What becomes of a connection once its first bytes have shown what it is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Listener;
+use super::admission::{Admission, Admitted};
 use super::grpc::pass_on;
 use super::opening::{Opened, Spoken, open};
 use crate::session::{self, Core, Place, Session};
@@ -23,8 +25,8 @@ impl Listener {
         &self,
         core: Arc<Core>,
         place: Place,
-        tcp: TcpStream,
-        peer: std::net::SocketAddr,
+        (tcp, peer): (TcpStream, SocketAddr),
+        (admission, admitted): (&Admission, &mut Admitted),
     ) {
         let config = core.config.load_full();
         let settings = self.settings();
@@ -35,12 +37,16 @@ impl Listener {
             opening = open(tcp, peer, &rules, config.timeouts.opening) => opening,
             // Nothing has been asked yet, so nothing is owed.
             _ = drain.wait_for(Option::is_some) => return,
+            () = admitted.is_cut() => return,
         };
         let opened = match opening {
             Ok(opened) => opened,
             Err(refusal) => return counts.note_refused(&refusal, &settings.name, peer),
         };
         counts.note_opened(&opened);
+        if !admission.count_address(&core, admitted, opened.origin.peer.ip()) {
+            return;
+        }
         match opened.spoken {
             Spoken::Remoting => {
                 let inbox = Inbox::with_bytes(config.limits.frame, opened.read);

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
+use super::accept::Backoff;
+use super::admission::{Admission, Admitted, Gate};
 use super::grpc::Upstream;
 use super::handshakes::Handshakes;
 use super::opening::{Openings, Rules};
@@ -28,8 +28,6 @@ use crate::worker::Workers;
 
 /// Connections the system holds while we are busy (as RocketMQ's servers).
 const BACKLOG: i32 = 1_024;
-/// Pause after a failed accept: out of descriptors, mostly.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a listener cannot start.
 #[derive(Debug)]
@@ -84,10 +82,10 @@ pub struct Shared {
     pub acceptors: TaskTracker,
     /// Every session.
     pub sessions: TaskTracker,
-    /// One permit per client connection.
-    pub permits: Arc<Semaphore>,
     /// How connections opened.
     pub openings: Openings,
+    /// Limits on connections.
+    pub admission: Arc<Admission>,
 }
 
 /// One listener, its broker ports included.
@@ -100,6 +98,8 @@ pub struct Listener {
     /// Another listener takes the IPv4 clients of this port.
     only_v6: bool,
     ports: Mutex<Ports>,
+    /// Its connections.
+    gate: Arc<Gate>,
     /// For handing itself to the loops of ports opened later.
     this: std::sync::Weak<Self>,
 }
@@ -140,6 +140,7 @@ impl Listener {
             handshakes: ArcSwap::from_pointee(handshakes),
             bound,
             only_v6,
+            gate: Arc::default(),
             ports: Mutex::new(Ports {
                 book,
                 file,
@@ -243,6 +244,7 @@ impl Listener {
         let handshakes = Handshakes::renewed(&self.handshakes.load(), &settings);
         self.handshakes.store(Arc::new(handshakes));
         self.settings.store(Arc::new(settings));
+        self.gate.look_again();
         self.open_ports(&known);
     }
 
@@ -289,37 +291,40 @@ impl Listener {
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener, broker: Option<Arc<str>>) {
+        let core = &self.shared.core;
+        let mut backoff = Backoff::default();
         loop {
             let next = async {
-                // Above the limit, clients wait in the system's backlog.
-                let permit = Arc::clone(&self.shared.permits).acquire_owned().await;
-                (permit, listener.accept().await)
+                let (socket, peer) = listener.accept().await?;
+                core.counts.accepted.add();
+                // Above a limit, clients wait in the system's backlog, and one of each address here.
+                let limit = || self.settings.load().connections;
+                let admitted = self.shared.admission.admit(core, &self.gate, limit).await;
+                Ok((socket, peer, admitted))
             };
-            let (permit, accepted) = tokio::select! {
+            let accepted: io::Result<_> = tokio::select! {
                 () = self.shared.stop.cancelled() => return,
                 next = next => next,
             };
             match accepted {
-                Ok((socket, peer)) => {
-                    if let Err(error) = self.serve(socket, peer, broker.clone(), permit) {
+                Ok((socket, peer, admitted)) => {
+                    backoff.reset();
+                    if let Err(error) = self.serve(socket, peer, broker.clone(), admitted) {
                         debug!(%peer, %error, "a new connection failed at once");
                     }
                 }
-                Err(error) => {
-                    warn!(%error, "cannot accept; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => backoff.after(&error, &core.counts).await,
             }
         }
     }
 
     /// Hands a new connection to a worker.
-    fn serve<P: Send + 'static>(
+    fn serve(
         self: &Arc<Self>,
         socket: TcpStream,
         peer: SocketAddr,
         broker: Option<Arc<str>>,
-        permit: P,
+        mut admitted: Admitted,
     ) -> io::Result<()> {
         let settings = self.settings.load();
         let patience = Patience {
@@ -336,11 +341,12 @@ impl Listener {
         };
         let core = Arc::clone(&self.shared.core);
         let this = Arc::clone(self);
+        let admission = Arc::clone(&self.shared.admission);
         let work = async move {
-            // The permit lives as long as the connection.
-            let _permit = permit;
+            // What was admitted lives as long as the connection.
+            let admitted = (&*admission, &mut admitted);
             match TcpStream::from_std(socket) {
-                Ok(socket) => this.begin(core, place, socket, peer).await,
+                Ok(socket) => this.begin(core, place, (socket, peer), admitted).await,
                 Err(error) => debug!(%peer, %error, "a new connection failed at once"),
             }
         };

@@ -2,6 +2,8 @@
 //!
 //! Once the first bytes have shown what a connection is, a [`crate::session`] serves it.
 
+mod accept;
+mod admission;
 mod arrival;
 mod grpc;
 mod handshakes;
@@ -9,5 +11,6 @@ mod listener;
 mod opening;
 mod ports;
 
+pub use admission::Admission;
 pub use listener::{ListenError, Listener, Shared};
 pub use opening::{Gauge, Openings};

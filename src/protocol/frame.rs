@@ -48,6 +48,18 @@ impl Frame {
         }))
     }
 
+    /// The frame that `bytes` are, all of them and nothing else; `Ok(None)` when they are not one whole frame.
+    pub fn whole(bytes: Bytes, limit: usize) -> Result<Option<Self>, DecodeError> {
+        let measured = Self::measure(&bytes, limit)?;
+        let frame = measured.filter(|(total, ..)| *total == bytes.len());
+        Ok(frame.map(|(_, header_len, kind)| Self {
+            lead: bytes,
+            tail: Bytes::new(),
+            header_len,
+            kind,
+        }))
+    }
+
     /// Total bytes of the frame that `buf` begins with, when its first words are there.
     pub fn total(buf: &[u8], limit: usize) -> Result<Option<usize>, DecodeError> {
         Ok(Self::measure(buf, limit)?.map(|(total, _, _)| total))
@@ -160,6 +172,16 @@ impl Frame {
     /// The same frame around another body; the header keeps its bytes.
     pub fn with_body(&self, body: Bytes) -> Result<Self, EncodeError> {
         Self::join(self.kind, self.header(), body)
+    }
+
+    /// The same in memory of its own.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        Self {
+            lead: Bytes::copy_from_slice(&self.lead),
+            tail: Bytes::copy_from_slice(&self.tail),
+            ..*self
+        }
     }
 
     /// Bytes on the wire.

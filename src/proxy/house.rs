@@ -329,9 +329,9 @@ impl admin::House for House {
 
     fn overview(&self) -> Overview {
         let registry = &self.shared.core.sessions;
-        let (mut tally, mut in_flight, mut sessions) = (registry.gone(), 0_usize, 0_usize);
+        let (mut traffic, mut in_flight, mut sessions) = (registry.gone(), 0_usize, 0_usize);
         for portrait in registry.portraits() {
-            tally = tally.plus(portrait.tally);
+            traffic = traffic.plus(portrait.traffic);
             in_flight = in_flight.saturating_add(portrait.in_flight);
             sessions = sessions.saturating_add(1);
         }
@@ -340,10 +340,10 @@ impl admin::House for House {
             started_ms: ms_since_1970(self.started),
             sessions,
             in_flight,
-            requests: tally.requests,
-            pushes: tally.pushes,
-            bytes_in: tally.bytes_in,
-            bytes_out: tally.bytes_out,
+            requests: traffic.requests,
+            pushes: traffic.pushes,
+            bytes_in: traffic.bytes_in,
+            bytes_out: traffic.bytes_out,
             ..Overview::default()
         }
     }

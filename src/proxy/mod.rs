@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -15,11 +15,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{Config, sidecar};
-use crate::downstream::{ListenError, Listener, Openings, Shared};
+use crate::downstream::{Admission, ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core, Registry};
+use crate::session::{BornHostCounts, Core, Counts, Memory, Registry, Tally};
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
@@ -108,10 +108,8 @@ impl Proxy {
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
         let state_dir = config.state_dir.clone();
-        let permits = Arc::new(Semaphore::new(
-            config.limits.connections.min(Semaphore::MAX_PERMITS),
-        ));
         let watched = Arc::clone(&dialler);
+        let memory = Memory::new(config.limits.memory);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
@@ -121,6 +119,9 @@ impl Proxy {
             sessions: Registry::default(),
             drain: drain_seen,
             filters: filters.clone(),
+            memory,
+            counts: Counts::default(),
+            users: Tally::default(),
         });
         let shared = Arc::new(Shared {
             core,
@@ -130,8 +131,8 @@ impl Proxy {
             stop: CancellationToken::new(),
             acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
-            permits,
             openings: Openings::default(),
+            admission: Arc::new(Admission::default()),
         });
         let mut proxy = Self {
             shared,
@@ -171,6 +172,16 @@ impl Proxy {
     /// How connections opened, of all listeners.
     pub fn openings(&self) -> &Openings {
         &self.shared.openings
+    }
+
+    /// What sessions share: counts and memory among it.
+    pub fn core(&self) -> &Core {
+        &self.shared.core
+    }
+
+    /// Limits on connections, and how many there are.
+    pub fn admission(&self) -> &Admission {
+        &self.shared.admission
     }
 
     /// Client connections now.
@@ -229,12 +240,6 @@ impl Proxy {
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
         admin::keep_bind(&mut config, &old, &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
-        keep(
-            &mut config.limits.connections,
-            &old.limits.connections,
-            "limits.connections",
-            &mut restart,
-        );
         self.shared
             .core
             .directory
@@ -244,7 +249,9 @@ impl Proxy {
             .directory
             .set_credentials(config.credentials.clone());
         self.shared.core.dialler.apply(config.upstream.clone());
+        self.shared.core.memory.resize(config.limits.memory);
         self.shared.core.config.store(Arc::new(config));
+        self.shared.admission.look_again();
         restart
     }
 

@@ -61,7 +61,7 @@ fn certificate(state: &tls::CertificateState) -> view::Certificate {
 }
 
 pub(super) fn session(portrait: Portrait) -> view::Session {
-    let tally = portrait.tally;
+    let traffic = portrait.traffic;
     view::Session {
         session: portrait.session,
         client: portrait.client,
@@ -77,10 +77,10 @@ pub(super) fn session(portrait: Portrait) -> view::Session {
         version: portrait.version,
         since: portrait.since.map(time).unwrap_or_default(),
         idle_ms: u64::try_from(portrait.idle.as_millis()).unwrap_or(u64::MAX),
-        requests: tally.requests,
-        pushes: tally.pushes,
-        bytes_in: tally.bytes_in,
-        bytes_out: tally.bytes_out,
+        requests: traffic.requests,
+        pushes: traffic.pushes,
+        bytes_in: traffic.bytes_in,
+        bytes_out: traffic.bytes_out,
         requests_per_s: (portrait.requests_per_s * 100.0).round() / 100.0,
         in_flight: portrait.in_flight,
         held: portrait.held,

@@ -361,9 +361,9 @@ impl Directory {
     /// Every route kept, with its age.
     pub fn kept_routes(&self) -> Vec<(String, Arc<TopicRoute>, Duration)> {
         let table = self.table();
-        let routes = table.routes.iter();
+        let routes = table.routes();
         routes
-            .map(|(topic, (route, asked))| (topic.clone(), Arc::clone(route), asked.elapsed()))
+            .map(|(topic, route, asked)| (topic.clone(), Arc::clone(route), asked.elapsed()))
             .collect()
     }
 

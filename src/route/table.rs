@@ -49,6 +49,13 @@ impl Table {
         Some((route, *asked))
     }
 
+    /// Every route kept, and when it was asked for.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&String, &Arc<TopicRoute>, Instant)> {
+        self.routes
+            .iter()
+            .map(|(topic, (route, asked))| (topic, route, *asked))
+    }
+
     /// Where the broker of this name is.
     pub(super) fn address(&self, broker: &str) -> Option<BrokerAddress> {
         self.brokers.get(broker).and_then(preferred)

@@ -13,11 +13,15 @@ use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head, Kind, response};
 use crate::route::{LookupError, Plan, plan, refusal};
+use crate::socket::LARGE_FRAME;
 use crate::upstream::Reply;
 
 impl Session {
     /// Takes one request of the client.
     pub(super) fn request(self: &Arc<Self>, state: &mut State, head: Head, frame: Frame, now: Instant) {
+        let Some((head, frame)) = self.kept_apart(state, head, frame) else {
+            return;
+        };
         let config = self.core.config.load();
         state.speaks = Some((head.language, head.version));
         if self.turned_away(state, &head, frame.kind(), now) {
@@ -33,6 +37,27 @@ impl Session {
             return;
         }
         self.judge(state, &config, (head, frame), now);
+    }
+
+    /// Heartbeats and unregistrations are kept for as long as the client is there: they may not be of any size, and not
+    /// keep memory that was reserved for passing through.
+    fn kept_apart(&self, state: &mut State, head: Head, frame: Frame) -> Option<(Head, Frame)> {
+        if frame.len() <= LARGE_FRAME || !matches!(head.code, rq::HEART_BEAT | rq::UNREGISTER_CLIENT) {
+            return Some((head, frame));
+        }
+        let most = match head.code {
+            rq::HEART_BEAT => self.core.config.load().limits.queue,
+            _ => LARGE_FRAME,
+        };
+        let copy = frame.copied();
+        if frame.len() <= most
+            && let Ok(head) = Head::scan(&copy)
+        {
+            return Some((head, copy));
+        }
+        let remark = format!("gimbal: it has {} bytes, more than anybody keeps", frame.len());
+        state.answer_error((&head, frame.kind()), response::SYSTEM_ERROR, &remark);
+        None
     }
 
     /// Goes on with a request that nobody has anything against.

@@ -85,6 +85,11 @@ impl Session {
             let remark = format!("gimbal: {refusal}");
             return state.answer_error((&head, frame.kind()), Refusal::CODE, &remark);
         }
+        if let Some(user) = ticket.identity.user()
+            && !self.count_user(state, user, (&head, &frame))
+        {
+            return;
+        }
         let subject = self.subject(state, (head, frame), &ticket);
         if let Some(lane) = &ticket.lane
             && state.filters.has_lane(lane)
@@ -305,6 +310,14 @@ impl Session {
             return;
         }
         info!(peer = %self.peer, reason, "a filter closes the connection");
+        self.end_soon(state, reason);
+    }
+
+    /// The same without a word in the log.
+    pub(super) fn end_soon(&self, state: &mut State, reason: String) {
+        if state.closed.is_some() {
+            return;
+        }
         let now = Instant::now();
         state.leave_at = Some((now, now + CLOSE_LIMIT));
         state.due_by(now + CLOSE_LIMIT);

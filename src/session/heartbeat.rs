@@ -12,6 +12,7 @@ use super::request::Request;
 use super::{Session, State};
 use crate::protocol::body::Heartbeat;
 use crate::protocol::{Command, Frame, Head, OWN_VERSION, response};
+use crate::socket::LARGE_FRAME;
 use crate::upstream::{Phase, Reply};
 
 /// A client beats once per broker name and id of its routes, all to this one address and all the same. Within this
@@ -61,6 +62,13 @@ impl Beat {
         let body = passed.as_ref().map(|(_, frame)| Heartbeat::decode(frame.body()));
         self.heartbeat = body.and_then(Result::ok).unwrap_or_default();
         self.passed = passed;
+    }
+
+    /// Bytes kept of it where they count: those of small ones are part of what a session is.
+    pub(super) fn len(&self) -> usize {
+        let passed = self.passed.as_ref().map_or(0, |(_, frame)| frame.len());
+        let bytes = self.own.1.len().saturating_add(passed);
+        if bytes > LARGE_FRAME { bytes } else { 0 }
     }
 
     /// Whether the client is a producer.

@@ -119,6 +119,11 @@ impl Filters {
         self.held.len() >= HELD_OPEN || self.held_bytes > limit
     }
 
+    /// Bytes of held requests.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Whether a send to this queue is held.
     pub(super) fn has_lane(&self, lane: &Lane) -> bool {
         self.held

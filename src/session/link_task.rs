@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
+use super::incoming::Incoming;
+use super::memory::From as Side;
 use super::request::is_send;
 use super::state::STUCK_LIMIT;
 use super::{Session, State};
@@ -131,16 +133,18 @@ impl Session {
         (socket, wake): (&Stream, &Notify),
         heard: &mut bool,
     ) -> Option<ReadError> {
-        let mut inbox = Inbox::new(self.core.config.load().limits.frame);
+        let inbox = Inbox::new(self.core.config.load().limits.frame);
+        let mut incoming = Incoming::new(inbox, Side::Broker);
         loop {
             let room = self.client_room.notified();
             let status = self.link_status(id)?;
+            incoming.settle(self, !status.client_full);
+            let late = incoming.late_at(self.core.config.load().timeouts.frame);
             tokio::select! {
-                ready = socket.readable(), if !status.client_full => {
-                    let read = ready.map_err(ReadError::Io).and_then(|()| inbox.fill(socket));
+                read = incoming.read(socket), if !status.client_full => {
                     *heard |= read.as_ref().is_ok_and(|any| *any);
                     // What came before an end is still worth delivering.
-                    let delivered = self.from_broker(id, &mut inbox);
+                    let delivered = self.from_broker(id, &mut incoming);
                     if let Err(error) = read.and(delivered) {
                         return Some(error);
                     }
@@ -156,29 +160,40 @@ impl Session {
                 }
                 () = wake.notified() => {}
                 () = room, if status.client_full => {}
+                () = until(late) => return Some(self.answer_late()),
             }
         }
     }
 
+    /// An answer of a broker took too long to come; the link ends.
+    fn answer_late(&self) -> ReadError {
+        if let Some(left_out) = self.core.counts.answer_late.note() {
+            tracing::warn!(peer = %self.peer, left_out, "an answer took too long to come: its link is given up");
+        }
+        ReadError::Io(std::io::ErrorKind::TimedOut.into())
+    }
+
     /// What the link's task waits for next; `None` when the link is over.
     fn link_status(&self, id: u32) -> Option<LinkStatus> {
-        let limit = self.core.config.load().limits.queue;
-        let state = self.lock();
+        let config = self.core.config.load();
+        let mut state = self.lock();
+        let client_full = self.has_enough(&state, &config.limits);
+        state.reader.links_wait |= client_full;
         let slot = state.links.get(&id)?;
         if slot.retired && slot.link.is_idle() {
             return None;
         }
         Some(LinkStatus {
             blocked: !slot.link.outbox.is_empty(),
-            client_full: state.client.len() > limit,
+            client_full,
         })
     }
 
-    fn from_broker(self: &Arc<Self>, id: u32, inbox: &mut Inbox) -> Result<(), ReadError> {
+    fn from_broker(self: &Arc<Self>, id: u32, incoming: &mut Incoming) -> Result<(), ReadError> {
         let mut state = self.lock();
         let mut outcome = Ok(());
         loop {
-            let frame = match inbox.next_frame() {
+            let frame = match incoming.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(error) => {
@@ -303,6 +318,14 @@ impl Session {
 struct LinkStatus {
     blocked: bool,
     client_full: bool,
+}
+
+/// Waits until `when`, or for ever.
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => sleep_until(when).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Whether an answer says that all is well.

@@ -14,6 +14,7 @@
 //! none the client is not read, until the broker is given up after ten seconds.
 
 mod born_host;
+mod counts;
 mod delivery;
 mod dispatch;
 mod drain;
@@ -22,17 +23,21 @@ mod forward;
 mod gather;
 mod heartbeat;
 mod held;
+mod incoming;
 mod link_open;
 mod link_task;
 mod lookups;
 mod meeting;
+mod memory;
 mod pushes;
 mod query;
 mod registry;
 mod request;
 mod responses;
 mod state;
+mod tally;
 mod task;
+mod users;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,12 +52,16 @@ use crate::config::{Addressing, Config};
 use crate::filter::folder::InForce;
 use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
-use crate::socket::Stream;
+use crate::socket::{Purse, Stream};
 use crate::upstream::{Caller, Dialler};
+use memory::Purses;
 use state::State;
 
-pub use registry::{Portrait, Registry, Tally};
 pub use born_host::Counts as BornHostCounts;
+pub use counts::{Count, Counts};
+pub use memory::Memory;
+pub use registry::{Portrait, Registry, Traffic};
+pub use tally::{Pass, Tally};
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -74,6 +83,12 @@ pub struct Core {
     pub sessions: Registry,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
+    /// What commands on their way may take.
+    pub memory: Arc<Memory>,
+    /// How often what went wrong.
+    pub counts: Counts,
+    /// Connections by verified user.
+    pub users: Tally<String>,
 }
 
 /// The address a client came in by, as far as a session needs to know it.
@@ -142,6 +157,7 @@ pub struct Session {
     socket: Stream,
     peer: SocketAddr,
     state: Mutex<State>,
+    purses: Purses,
     /// For the session's own task: bytes could not be written, a deadline came closer, room was made, or it is over.
     wake: Notify,
     /// For the links' tasks: the client takes bytes again.
@@ -155,11 +171,17 @@ enum End {
     Gone(String),
     /// The client sent what is not a command.
     Malformed(String),
+    /// The client announced a frame above the limit.
+    Oversized(String),
+    /// A frame of the client took too long.
+    FrameLate,
+    /// The client took no bytes for too long.
+    Stalled,
     /// Nothing was heard of the client for too long.
     Idle,
     /// The proxy is leaving.
     Drained,
-    /// A filter closed it; why.
+    /// A filter or a limit closed it; why.
     Closed(String),
 }
 
@@ -170,6 +192,7 @@ impl Session {
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
+        let memory = Arc::clone(&core.memory);
         let peer = origin.peer;
         let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
         let session = Arc::new(Self {
@@ -179,7 +202,8 @@ impl Session {
             place,
             socket,
             peer,
-            state: Mutex::new(State::new(client)),
+            state: Mutex::new(State::new(client, memory)),
+            purses: Purses::default(),
             wake: Notify::new(),
             client_room: Notify::new(),
         });
@@ -201,6 +225,12 @@ impl Session {
             entry,
             proxied,
         }
+    }
+
+    /// What this session may reserve for large frames of one side.
+    fn purse(&self, from: memory::From) -> &Purse {
+        let most = self.core.config.load().limits.session_memory;
+        self.purses.of(from, &self.core.memory, most)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

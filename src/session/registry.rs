@@ -19,7 +19,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub struct Registry {
     sessions: Mutex<BTreeMap<u64, Weak<Session>>>,
     /// What sessions carried that are over.
-    gone: Mutex<Tally>,
+    gone: Mutex<Traffic>,
 }
 
 /// One session at one moment.
@@ -40,7 +40,7 @@ pub struct Portrait {
     pub version: String,
     pub since: Option<SystemTime>,
     pub idle: Duration,
-    pub tally: Tally,
+    pub traffic: Traffic,
     pub requests_per_s: f64,
     pub in_flight: usize,
     pub held: usize,
@@ -50,7 +50,7 @@ pub struct Portrait {
 
 /// What a session has carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Traffic {
     /// Requests of the client.
     pub requests: u64,
     /// Requests of brokers to the client.
@@ -61,7 +61,7 @@ pub struct Tally {
     pub bytes_out: u64,
 }
 
-impl Tally {
+impl Traffic {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -128,14 +128,14 @@ impl Registry {
     }
 
     /// The session of this number is over, and has carried this.
-    fn remove(&self, number: u64, tally: Tally) {
+    fn remove(&self, number: u64, traffic: Traffic) {
         self.lock().remove(&number);
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        *gone = gone.plus(tally);
+        *gone = gone.plus(traffic);
     }
 
     /// What sessions carried that are over.
-    pub fn gone(&self) -> Tally {
+    pub fn gone(&self) -> Traffic {
         *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -177,7 +177,7 @@ impl Session {
             .map(|slot| (slot.link.broker.to_string(), slot.link.inflight()))
             .collect();
         let in_flight = brokers.iter().map(|(_, open)| open).sum::<usize>();
-        state.tally.bytes_out = state.client.written();
+        state.traffic.bytes_out = state.client.written();
         Portrait {
             session: self.number,
             client: client.client_id.as_deref().map(str::to_owned),
@@ -197,7 +197,7 @@ impl Session {
             version,
             since: Some(self.since),
             idle: now.duration_since(state.heard),
-            tally: state.tally,
+            traffic: state.traffic,
             requests_per_s: state.pace.rate(now),
             in_flight: in_flight.saturating_add(state.lookups),
             held: state.filters.held.len(),
@@ -208,12 +208,12 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let tally = {
+        let traffic = {
             let mut state = self.lock();
-            state.tally.bytes_out = state.client.written();
-            state.tally
+            state.traffic.bytes_out = state.client.written();
+            state.traffic
         };
-        self.core.sessions.remove(self.number, tally);
+        self.core.sessions.remove(self.number, traffic);
     }
 }
 

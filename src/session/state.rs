@@ -14,9 +14,12 @@ use super::gather::Gather;
 use super::heartbeat::Beat;
 use super::held::Filters;
 use super::lookups::Parked;
+use super::memory::{Memory, Told};
 use super::pushes::Push;
 use super::query::Recent;
-use super::registry::{Pace, Tally};
+use super::registry::{Pace, Traffic};
+use super::tally::Pass;
+use crate::config::Limits;
 use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Kind, Language, response};
@@ -84,9 +87,24 @@ pub(super) struct State {
     /// When the client was last told to go away.
     pub(super) sent_away: Option<Instant>,
     /// What it has carried.
-    pub(super) tally: Tally,
+    pub(super) traffic: Traffic,
     /// How fast requests come.
     pub(super) pace: Pace,
+    /// How the client takes what waits for it.
+    pub(super) reader: Reader,
+    /// What all sessions know of this one's queues.
+    pub(super) told: Told,
+    /// Verified users that this connection counts for.
+    pub(super) users: Vec<Pass<String>>,
+}
+
+/// How the client takes what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// Since when it has taken nothing although bytes wait.
+    pub(super) stalled_since: Option<Instant>,
+    /// Links are not read because of what waits.
+    pub(super) links_wait: bool,
 }
 
 /// A link with its socket and its task.
@@ -105,7 +123,7 @@ pub(super) struct Slot {
 }
 
 impl State {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, memory: Arc<Memory>) -> Self {
         Self {
             client: Outbox::default(),
             links: BTreeMap::new(),
@@ -131,8 +149,11 @@ impl State {
             closed: None,
             filters: Filters::new(client),
             sent_away: None,
-            tally: Tally::default(),
+            traffic: Traffic::default(),
             pace: Pace::new(Instant::now()),
+            reader: Reader::default(),
+            told: Told::new(memory),
+            users: Vec::new(),
         }
     }
 
@@ -239,14 +260,27 @@ impl State {
     }
 
     /// Whether so much waits that the client is not read for now.
-    pub(super) fn is_full(&self, limit: usize) -> bool {
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        let limit = limits.queue;
+        let mut queued = 0_usize;
         self.lookups > LOOKUPS_OPEN
             || self.parked_bytes > limit
             || self.filters.is_full(limit)
-            || self
-                .links
-                .values()
-                .any(|slot| slot.link.queued() > limit || slot.link.inflight() > INFLIGHT_OPEN)
+            || self.links.values().any(|slot| {
+                queued = queued.saturating_add(slot.link.queued());
+                slot.link.queued() > limit || slot.link.inflight() > INFLIGHT_OPEN
+            })
+            || queued > limits.session_memory / 2
+    }
+
+    /// Bytes in all queues.
+    pub(super) fn queued(&self) -> usize {
+        let links = self.links.values().map(|slot| slot.link.queued());
+        links
+            .fold(self.client.len(), usize::saturating_add)
+            .saturating_add(self.parked_bytes)
+            .saturating_add(self.filters.held_bytes())
+            .saturating_add(self.beat.as_ref().map_or(0, Beat::len))
     }
 
     /// Whether any request of the client is open.

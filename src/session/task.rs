@@ -4,10 +4,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::incoming::Incoming;
+use super::memory::From as Side;
+use super::state::STUCK_LIMIT;
 use super::{End, Session};
-use crate::protocol::Head;
+use crate::config::Limits;
+use crate::protocol::{DecodeError, Head};
 use crate::socket::{Inbox, Progress, ReadError};
 
 /// How long a client may take to close after the proxy has said its last.
@@ -32,17 +36,39 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
     if matches!(end, End::Drained | End::Closed(_)) {
         session.part().await;
     }
-    match end {
-        End::Malformed(what) => debug!(peer = %session.peer, error = what, "closed: not a command"),
-        End::Gone(how) => debug!(peer = %session.peer, reason = how, "the client is gone"),
-        End::Idle => debug!(peer = %session.peer, "closed: silent for too long"),
-        End::Closed(reason) => debug!(peer = %session.peer, reason, "closed: a filter says so"),
-        End::Drained => debug!(peer = %session.peer, "closed: the proxy is leaving"),
-    }
+    session.tell(&end);
 }
 
 impl Session {
-    async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
+    /// Counts an end, and says why it came; of what a client can do at will, once in a while.
+    fn tell(&self, end: &End) {
+        let peer = self.peer;
+        let counts = &self.core.counts;
+        let (count, what, why) = match end {
+            End::Gone(how) => return debug!(%peer, reason = how, "the client is gone"),
+            End::Closed(reason) => return debug!(%peer, reason, "closed: a filter or a limit says so"),
+            End::Drained => return debug!(%peer, "closed: the proxy is leaving"),
+            End::Malformed(what) => (&counts.malformed, &**what, "closed: not a command"),
+            End::Oversized(what) => (&counts.oversized, &**what, "closed: a command is too large"),
+            End::FrameLate => (
+                &counts.frame_late,
+                "timeouts.frame",
+                "closed: a command took too long to come",
+            ),
+            End::Stalled => (
+                &counts.stalled,
+                "timeouts.stalled",
+                "closed: the client reads nothing",
+            ),
+            End::Idle => (&counts.idle, "timeouts.idle", "closed: silent for too long"),
+        };
+        if let Some(left_out) = count.note() {
+            info!(%peer, error = what, left_out, "{why}");
+        }
+    }
+
+    async fn serve(self: &Arc<Self>, inbox: Inbox) -> End {
+        let mut incoming = Incoming::new(inbox, Side::Client);
         let mut drain = self.core.drain.clone();
         let mut filters = self.core.filters.generations();
         filters.mark_unchanged();
@@ -52,7 +78,7 @@ impl Session {
             Instant::now() + self.core.config.load().timeouts.idle
         ));
         loop {
-            let status = match self.turn(&mut inbox) {
+            let status = match self.turn(&mut incoming) {
                 Ok(status) => status,
                 Err(end) => return end,
             };
@@ -62,8 +88,8 @@ impl Session {
                 timer.as_mut().reset(due);
             }
             tokio::select! {
-                ready = self.socket.readable(), if status.reading => {
-                    if let Err(error) = ready.map_err(ReadError::Io).and_then(|()| inbox.fill(&self.socket)) {
+                read = incoming.read(&self.socket), if status.reading => {
+                    if let Err(error) = read {
                         return error.into();
                     }
                 }
@@ -74,8 +100,10 @@ impl Session {
                 }
                 () = self.wake.notified() => {}
                 () = timer.as_mut() => {
-                    let Some(next) = self.expire() else { return End::Idle };
-                    timer.as_mut().reset(next);
+                    match self.expire(&incoming) {
+                        Ok(next) => timer.as_mut().reset(next),
+                        Err(end) => return end,
+                    }
                 }
                 Ok(()) = filters.changed() => self.chain_changed(),
                 changed = drain.changed(), if !leaving => {
@@ -105,23 +133,25 @@ impl Session {
     }
 
     /// Takes what has been read, writes what can be written.
-    fn turn(self: &Arc<Self>, inbox: &mut Inbox) -> Result<Status, End> {
+    fn turn(self: &Arc<Self>, incoming: &mut Incoming) -> Result<Status, End> {
         let config = self.core.config.load();
         let mut state = self.lock();
         let now = Instant::now();
-        let full = |state: &super::State| state.is_full(config.limits.queue);
+        let full = |state: &super::State| state.is_full(&config.limits);
         // While leaving, nothing more is read, except to tell clients to go elsewhere.
         let taking = |state: &super::State| !state.draining || self.sends_away(state);
         loop {
             while !full(&state) && taking(&state) {
-                let Some(frame) = inbox.next_frame()? else { break };
+                let Some(frame) = incoming.next_frame()? else {
+                    break;
+                };
                 let head = Head::scan(&frame).map_err(ReadError::Decode)?;
                 state.heard = now;
-                state.tally.bytes_in = state.tally.bytes_in.saturating_add(frame.len() as u64);
+                state.traffic.bytes_in = state.traffic.bytes_in.saturating_add(frame.len() as u64);
                 if head.is_response() {
                     self.client_answered(&mut state, &head, frame);
                 } else {
-                    state.tally.requests = state.tally.requests.saturating_add(1);
+                    state.traffic.requests = state.traffic.requests.saturating_add(1);
                     state.pace.count(now);
                     self.request(&mut state, head, frame, now);
                 }
@@ -139,24 +169,33 @@ impl Session {
                 None => End::Drained,
             });
         }
-        let blocked = match self.write_client(&mut state, config.limits.queue) {
+        let blocked = match self.write_client(&mut state, &config.limits) {
             Ok(progress) => progress == Progress::Blocked,
             Err(error) => return Err(End::Gone(error.to_string())),
         };
         // A client that does not read its answers is not read either.
-        let reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
+        let mut reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
+        // Who has nothing waiting costs next to nothing, and is read whatever others do.
+        if state.queued() > 0 && self.core.memory.is_full() {
+            if reading && !state.held {
+                self.note_memory_hold();
+            }
+            reading = false;
+        }
         state.held = !reading;
+        incoming.settle(self, reading);
+        let late = incoming.late_at(config.timeouts.frame);
         Ok(Status {
             reading,
             blocked,
-            due: state.due,
+            due: state.due.into_iter().chain(late).min(),
         })
     }
 
     /// Writes to the client from another task; what does not fit is left to the session's own.
     pub(super) fn flush_client(&self, state: &mut super::State) {
-        let limit = self.core.config.load().limits.queue;
-        match self.write_client(state, limit) {
+        let config = self.core.config.load();
+        match self.write_client(state, &config.limits) {
             Ok(Progress::Done) => {}
             // A failed socket is seen by the session's own task as well.
             Ok(Progress::Blocked) | Err(_) => self.wake.notify_one(),
@@ -164,25 +203,66 @@ impl Session {
     }
 
     /// Writes what the client takes, and lets brokers be read again when that made room.
-    fn write_client(&self, state: &mut super::State, limit: usize) -> std::io::Result<Progress> {
-        let was_full = state.client.len() > limit;
+    fn write_client(&self, state: &mut super::State, limits: &Limits) -> std::io::Result<Progress> {
+        let before = state.client.len();
         let progress = state.client.flush(&self.socket);
-        if was_full && state.client.len() <= limit {
+        if !matches!(progress, Ok(Progress::Blocked)) {
+            state.reader.stalled_since = None;
+        } else if state.client.len() < before || state.reader.stalled_since.is_none() {
+            let now = Instant::now();
+            state.reader.stalled_since = Some(now);
+            state.due_by(now + STUCK_LIMIT);
+        }
+        if state.reader.links_wait && !self.has_enough(state, limits) {
+            state.reader.links_wait = false;
             self.client_room.notify_waiters();
         }
+        let queued = state.queued();
+        state.told.tell(queued);
         progress
     }
 
-    /// Ends what has waited too long; when to look again, or `None` when the client itself has been silent too long.
-    fn expire(self: &Arc<Self>) -> Option<Instant> {
+    /// Whether so much waits for the client that its brokers are not read.
+    pub(super) fn has_enough(&self, state: &super::State, limits: &Limits) -> bool {
+        let waiting = state.client.len();
+        waiting > limits.queue || (waiting > 0 && self.core.memory.is_full())
+    }
+
+    fn note_memory_hold(&self) {
+        if let Some(left_out) = self.core.counts.memory_holds.note() {
+            let queued = self.core.memory.queued();
+            info!(
+                queued,
+                left_out, "queues are full in all: clients with something waiting are not read"
+            );
+        }
+    }
+
+    /// Ends what has waited too long; when to look again, or why the session ends.
+    fn expire(self: &Arc<Self>, incoming: &Incoming) -> Result<Instant, End> {
         let now = Instant::now();
-        let idle_at = {
+        let config = self.core.config.load_full();
+        let timeouts = &config.timeouts;
+        let late_at = incoming.late_at(timeouts.frame);
+        if late_at.is_some_and(|at| at <= now) {
+            return Err(End::FrameLate);
+        }
+        let due = {
             let mut state = self.lock();
-            let idle_at = state.heard + self.core.config.load().timeouts.idle;
+            let idle_at = state.heard + timeouts.idle;
             if idle_at <= now {
-                return None;
+                return Err(End::Idle);
             }
             state.due = None;
+            if let Some(since) = state.reader.stalled_since {
+                let is_short = self.core.memory.is_short();
+                let patience = if is_short { STUCK_LIMIT } else { timeouts.stalled };
+                let end = since + patience.min(timeouts.stalled);
+                if end <= now {
+                    return Err(End::Stalled);
+                }
+                state.due_by(end.min(now + STUCK_LIMIT));
+            }
             self.expire_requests(&mut state, now);
             if let Some(next) = self.expire_held(&mut state, now) {
                 state.due_by(next);
@@ -192,7 +272,8 @@ impl Session {
             state.due_by(idle_at);
             state.due
         };
-        Some(idle_at.unwrap_or(now + FAR))
+        let next = due.into_iter().chain(late_at).min();
+        Ok(next.unwrap_or(now + FAR))
     }
 }
 
@@ -206,6 +287,9 @@ struct Status {
 impl From<ReadError> for End {
     fn from(error: ReadError) -> Self {
         match error {
+            ReadError::Decode(error @ DecodeError::Length { length: 4.., .. }) => {
+                Self::Oversized(error.to_string())
+            }
             ReadError::Decode(error) => Self::Malformed(error.to_string()),
             other => Self::Gone(other.to_string()),
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Stream;
+use super::{LARGE_FRAME, Reservation, Stream};
 use crate::protocol::{DecodeError, Frame};
 use bytes::BytesMut;
 
@@ -41,11 +41,39 @@ impl From<DecodeError> for ReadError {
 }
 
 /// The read side of one socket. Holds no memory while the peer is silent between frames.
+///
+/// Large frames have a buffer of their own, which grows with the bytes that have come, not with those announced.
 #[derive(Debug)]
 pub struct Inbox {
     buffer: BytesMut,
     next_read: usize,
     limit: usize,
+    /// Large frames wait for [`Inbox::grant`].
+    reserves: bool,
+    large: Option<Box<Large>>,
+}
+
+/// A large frame of which something is missing.
+#[derive(Debug)]
+struct Large {
+    total: usize,
+    is_granted: bool,
+    reservation: Option<Reservation>,
+    bytes: BytesMut,
+}
+
+impl Large {
+    /// Room for more bytes: at most four times what has come, and never more than the frame needs.
+    fn grow(&mut self) {
+        let len = self.bytes.len();
+        if len < self.bytes.capacity() {
+            return;
+        }
+        let room = len.saturating_mul(4).max(LARGE_READ).min(self.total);
+        let mut larger = BytesMut::with_capacity(room);
+        larger.extend_from_slice(&self.bytes);
+        self.bytes = larger;
+    }
 }
 
 impl Inbox {
@@ -55,6 +83,8 @@ impl Inbox {
             buffer: BytesMut::new(),
             next_read: SMALL_READ,
             limit,
+            reserves: false,
+            large: None,
         }
     }
 
@@ -66,10 +96,54 @@ impl Inbox {
         }
     }
 
-    /// Reads once without waiting; whether anything was there.
+    /// The same; but of frames above [`LARGE_FRAME`] nothing more is read until [`Inbox::grant`].
+    #[must_use]
+    pub fn reserving(self) -> Self {
+        Self {
+            reserves: true,
+            ..self
+        }
+    }
+
+    /// Bytes to be reserved for the frame that has begun to come, before any more can be read.
+    pub fn wants(&self) -> Option<usize> {
+        let large = self.large.as_ref()?;
+        (!large.is_granted).then_some(large.total)
+    }
+
+    /// Memory for the frame that [`Inbox::wants`] it. It is given back with the last of the frame's bytes.
+    pub fn grant(&mut self, reservation: Reservation) {
+        if let Some(large) = &mut self.large {
+            large.is_granted = true;
+            large.reservation = Some(reservation);
+        }
+    }
+
+    /// Whether a frame has begun to come and is not complete.
+    pub fn is_partial(&self) -> bool {
+        self.large.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Reads once without waiting; whether anything was there. Reads nothing while memory is wanted.
     pub fn fill(&mut self, socket: &Stream) -> Result<bool, ReadError> {
+        if let Some(large) = &mut self.large {
+            if !large.is_granted {
+                return Ok(false);
+            }
+            if large.bytes.is_empty() {
+                large.bytes = std::mem::take(&mut self.buffer);
+            }
+            large.grow();
+            self.next_read = LARGE_READ;
+            return match socket.try_read_buf(&mut large.bytes) {
+                Ok(0) => Err(ReadError::Closed),
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+                Err(error) => Err(ReadError::Io(error)),
+            };
+        }
         let missing = match Frame::total(&self.buffer, self.limit)? {
-            Some(total) => total.saturating_sub(self.buffer.len()),
+            Some(total) => total.saturating_sub(self.buffer.len()).min(LARGE_FRAME),
             None => 0,
         };
         let room = self.next_read.max(missing);
@@ -104,11 +178,50 @@ impl Inbox {
 
     /// The next complete frame.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ReadError> {
+        if self.large.is_some() {
+            return Ok(self.take_large()?);
+        }
         let frame = Frame::split(&mut self.buffer, self.limit)?;
         if frame.is_none() {
-            self.release();
+            self.look_ahead()?;
         }
         Ok(frame)
+    }
+
+    /// What has come is no whole frame: nothing, or the beginning of a small or of a large one.
+    fn look_ahead(&mut self) -> Result<(), DecodeError> {
+        if self.buffer.is_empty() {
+            self.release();
+            return Ok(());
+        }
+        if let Some(total) = Frame::total(&self.buffer, self.limit)?
+            && total > LARGE_FRAME
+        {
+            self.large = Some(Box::new(Large {
+                total,
+                is_granted: !self.reserves,
+                reservation: None,
+                bytes: BytesMut::new(),
+            }));
+        }
+        Ok(())
+    }
+
+    fn take_large(&mut self) -> Result<Option<Frame>, DecodeError> {
+        let Some(mut large) = self.large.take_if(|large| large.bytes.len() >= large.total) else {
+            return Ok(None);
+        };
+        // Its room ends where the frame does; should it not, what follows must not keep the frame's memory.
+        let rest = large.bytes.split_off(large.total);
+        if !rest.is_empty() {
+            self.buffer = BytesMut::from(&rest[..]);
+        }
+        let bytes = large.bytes.freeze();
+        let bytes = match large.reservation {
+            Some(reservation) => reservation.keep_with(bytes),
+            None => bytes,
+        };
+        Frame::whole(bytes, self.limit)
     }
 
     /// Gives the memory back when nothing is in it.

@@ -2,11 +2,13 @@
 //!
 //! Nothing here waits. Tasks wait for readiness and then call in; so any task may write to any socket of its session.
 
+mod budget;
 mod inbox;
 mod options;
 mod outbox;
 mod stream;
 
+pub use budget::{Budget, LARGE_FRAME, Purse, Reservation};
 pub use inbox::{Inbox, ReadError};
 pub use options::Patience;
 pub use outbox::{Outbox, Progress};

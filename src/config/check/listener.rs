@@ -67,6 +67,7 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         tls,
         proxy_protocol,
         grpc,
+        connections: (written.connections > 0).then_some(written.connections),
     })
 }
 

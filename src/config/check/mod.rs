@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::EnvFilter;
 
-use super::file::{DrainSection, File, LimitsSection, Listener as Written, TimeoutsSection};
+use super::file::{DrainSection, File, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
 use super::upstream::check_upstream;
-use super::{Allow, Config, Drain, Limits, Timeouts, admin, ports};
+use super::{Allow, Config, Drain, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
 use listener::{check_listener, check_names};
@@ -19,11 +19,6 @@ pub(super) use listener::host_port;
 mod filters;
 mod listener;
 
-const KIB: usize = 1 << 10;
-/// What clients of every age read; none answers a larger frame with anything but a closed connection.
-const CLIENT_FRAME: usize = 16 << 20;
-/// The frame length travels as a signed 32-bit number.
-const LARGEST_FRAME: usize = 0x7fff_ffff;
 /// Java clients give up on a pull after 30 s and close the connection, so an answer must be there before.
 const LONGEST_WAIT: Duration = Duration::from_secs(28);
 /// Clients of every kind send a heartbeat every 30 s; one may be lost.
@@ -51,7 +46,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
     let config = Config {
         nameservers,
         allow: check_allow(&file.allow.0, problems),
-        limits: check_limits(&file.limits, problems),
+        limits: file.limits.check(problems),
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
         upstream: check_upstream(&file.upstream, problems),
@@ -165,43 +160,13 @@ fn check_allow(written: &[String], problems: &mut Problems) -> Allow {
     allow
 }
 
-fn check_limits(written: &LimitsSection, problems: &mut Problems) -> Limits {
-    let frame = written.frame.0;
-    if !(KIB..=LARGEST_FRAME).contains(&frame) {
-        problems.error(
-            "limits.frame",
-            format!("is {}", written.frame),
-            "1 KiB to 2147483647 B",
-        );
-    } else if frame > CLIENT_FRAME {
-        let what = format!(
-            "is {}, more than clients read unless they are told to",
-            written.frame
-        );
-        problems.warning(
-            "limits.frame",
-            what,
-            "16 MiB, or the clients' own com.rocketmq.remoting.frameMaxLength",
-        );
-    }
-    if written.queue.0 < 64 * KIB {
-        problems.error("limits.queue", format!("is {}", written.queue), "64 KiB or more");
-    }
-    if written.connections == 0 {
-        problems.error("limits.connections", "is 0, so nobody could connect", "1 or more");
-    }
-    Limits {
-        frame,
-        queue: written.queue.0,
-        connections: written.connections,
-    }
-}
-
 fn check_timeouts(written: &TimeoutsSection, problems: &mut Problems) -> Timeouts {
     for (key, period) in [
         ("connect", written.connect),
         ("idle", written.idle),
         ("opening", written.opening),
+        ("frame", written.frame),
+        ("stalled", written.stalled),
     ] {
         if period.0.is_zero() {
             problems.error(
@@ -235,6 +200,8 @@ fn check_timeouts(written: &TimeoutsSection, problems: &mut Problems) -> Timeout
         connect: written.connect.0,
         idle: written.idle.0,
         opening: written.opening.0,
+        frame: written.frame.0,
+        stalled: written.stalled.0,
         commands,
     }
 }

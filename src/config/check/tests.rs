@@ -1,6 +1,7 @@
 //! One test per rule of the written form: what is refused, where, and what is told instead.
 
 use super::*;
+use crate::config::Limits;
 use crate::filter::Budget;
 
 fn read(text: &str) -> (File, Problems) {
@@ -88,7 +89,13 @@ fn the_defaults_are_a_working_proxy_but_for_the_name_server() {
     assert_eq!((problems.errors, problems.warnings), (vec![], vec![]));
     assert_eq!(config.nameservers, ["a:1", "b:2"]);
     assert_eq!(config.listeners[0].bind, "0.0.0.0:9876".parse().unwrap());
-    assert_eq!(config.limits, Limits::default());
+    // The memory is that of this machine.
+    let memory = config.limits.memory;
+    let limits = Limits {
+        memory,
+        ..Limits::default()
+    };
+    assert_eq!(config.limits, limits);
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.drain, Drain::default());
     assert_eq!(config.state_dir, Some("gimbal-state".into()));
@@ -325,6 +332,20 @@ fn limits_stay_within_what_works() {
         errors("[limits]\nconnections = 0"),
         ["limits.connections: is 0, so nobody could connect"]
     );
+    assert_eq!(
+        errors("[limits]\nopenings = 0"),
+        ["limits.openings: is 0, so nobody could connect"]
+    );
+    assert_eq!(
+        errors("[limits]\nmemory = '63 MiB'"),
+        ["limits.memory: is 63 MiB, where a frame of 16 MiB must fit into a quarter"]
+    );
+    assert_eq!(
+        errors("[limits]\nqueue = '20 MiB'\nsession_memory = '32 MiB'"),
+        [
+            "limits.session_memory: is 32 MiB, where limits.frame and limits.queue must each fit into half of it"
+        ]
+    );
     let (errors, warnings) = found("[limits]\nframe = '32 MiB'");
     assert_eq!(
         (errors.len(), warnings.len()),
@@ -335,7 +356,7 @@ fn limits_stay_within_what_works() {
 
 #[test]
 fn timeouts_are_longer_than_nothing_and_shorter_than_clients_wait() {
-    for key in ["connect", "idle", "opening"] {
+    for key in ["connect", "idle", "opening", "frame", "stalled"] {
         assert_eq!(
             errors(&format!("[timeouts]\n{key} = '0s'")),
             [format!("timeouts.{key}: is zero")]

@@ -59,6 +59,7 @@ impl Gimbal {
             tls: None,
             proxy_protocol: ProxyProtocol::default(),
             grpc: None,
+            connections: None,
         };
         Self {
             config: Config {
