@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use toml::Value;
 
+use super::descriptors;
 use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;
@@ -83,6 +84,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Checks the flags; the name server is filled in once it listens.
     let loaded = sources(args).load()?;
     start_logs(&loaded)?;
+    descriptors::raise();
     let runtime = build_runtime(loaded.config.workers)?;
     let outcome = if args.broker_only {
         runtime.block_on(serve_cluster(args, loaded))

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::runtime;
 
+use super::descriptors;
 use super::settings::Settings;
 use super::signals::{Signal, Signals};
 use crate::config::file::LogFormat;
@@ -49,6 +50,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let logs = start_logs(&loaded)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Some(what) = descriptors::raise().and_then(|limit| descriptors::shortage(&loaded.config, limit)) {
+        tracing::info!("{what}");
     }
     let runtime = build_runtime(loaded.config.workers)?;
     let outcome = runtime.block_on(
