@@ -39,10 +39,10 @@
 //!
 //! | # | file | what happens |
 //! |---|---|---|
-//! | 1 | `downstream/listener.rs` | accepts under a permit, on the shared address or on a broker's port, and hands the socket to a worker |
+//! | 1 | `downstream/listener.rs`, `downstream/admission.rs` | accepts while the limits on connections allow it, on the shared address or on a broker's port, and hands the socket to a worker |
 //! | 2 | `downstream/opening.rs` | the first bytes show that this is remoting |
 //! | 3 | `session/task.rs` | reads when the client and its brokers have room; keeps time; ends the session |
-//! | 4 | `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies |
+//! | 4 | `session/incoming.rs`, `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies; large ones reserve memory first (`socket/budget.rs`) |
 //! | 5 | `protocol/head.rs` | one scan finds code, opaque and flag; ext fields are looked up on demand; nothing is decoded |
 //! | 6 | `session/dispatch.rs`, `route/permit.rs` | a code that may not pass is answered 3, with the setting that would let it through |
 //! | 7 | `session/filtering.rs`, `route/max_wait.rs` | does any filter want this code? If not, on to 9 with the bytes untouched; the time by which the client must have an answer begins |

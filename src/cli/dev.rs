@@ -8,6 +8,7 @@ use anyhow::Context;
 use toml::Value;
 
 use super::orders::{Desk, done};
+use super::descriptors;
 use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;
@@ -86,6 +87,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Checks the flags; the name server is filled in once it listens.
     let loaded = sources(args).load()?;
     let logs = start_logs(&loaded)?;
+    descriptors::raise();
     let runtime = build_runtime(loaded.config.workers)?;
     let outcome = if args.broker_only {
         runtime.block_on(serve_cluster(args, loaded))

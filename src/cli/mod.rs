@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod descriptors;
 mod dev;
 mod filter;
 mod orders;

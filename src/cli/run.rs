@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::runtime;
 
 use super::orders::{Desk, done};
+use super::descriptors;
 use super::settings::Settings;
 use super::signals::{Signal, Signals};
 use crate::admin::view::{Done, Reload};
@@ -52,6 +53,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let logs = start_logs(&loaded)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if let Some(what) = descriptors::raise().and_then(|limit| descriptors::shortage(&loaded.config, limit)) {
+        tracing::info!("{what}");
     }
     let runtime = build_runtime(loaded.config.workers)?;
     let outcome = runtime.block_on(

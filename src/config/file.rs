@@ -154,8 +154,8 @@ pub struct TimeoutsSection {
     /// One command, from its length to its last byte, waiting for memory included. A session that takes longer is
     /// closed.
     pub frame: Period,
-    /// A client that takes no byte for this long although some wait for it is closed. While memory is short, 10 s are
-    /// enough.
+    /// A client that takes less than 16 KiB in this time although more waits for it is closed. While memory is short,
+    /// that goes for 10 s.
     pub stalled: Period,
     /// Waits for a broker's answer that differ from the built-in ones, by request code (name or number).
     pub commands: BTreeMap<String, Period>,

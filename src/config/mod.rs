@@ -168,7 +168,7 @@ pub struct Timeouts {
     pub opening: Duration,
     /// One command, from its length word to its last byte.
     pub frame: Duration,
-    /// A client that takes no byte for this long although some wait for it is closed.
+    /// A client that takes next to nothing for this long although bytes wait for it is closed.
     pub stalled: Duration,
     /// Waits towards brokers that differ from the built-in ones, per request code.
     pub commands: BTreeMap<Code, Duration>,

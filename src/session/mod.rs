@@ -11,7 +11,9 @@
 //! not take waits for the task that owns it. So a command costs two wake-ups, one in each direction, and no channel.
 //!
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
-//! none the client is not read, until the broker is given up after ten seconds.
+//! none the client is not read, until the broker is given up after ten seconds. Memory is bounded in all as well: a large
+//! frame waits for its share before it is read, and when queues are full in all, who has something queued is not read.
+//! Each of these waits ends by itself, the frame's, the broker's and that of a client which reads nothing.
 
 mod born_host;
 mod counts;

@@ -28,6 +28,8 @@ use crate::upstream::{Link, Phase};
 
 /// A broker that takes no byte for this long, although some wait for it, is given up.
 pub(super) const STUCK_LIMIT: Duration = Duration::from_secs(10);
+/// A client that reads has taken at least this much before its time is over, bytes: single ones keep nobody waiting.
+const SOMETHING: usize = 16 << 10;
 /// Topics remembered per session for finding its brokers; a client with more gets its heartbeats to those of the first.
 const TOPICS_KEPT: usize = 4_096;
 
@@ -101,8 +103,10 @@ pub(super) struct State {
 /// How the client takes what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
-    /// Since when it has taken nothing although bytes wait.
+    /// Since when it has taken next to nothing although bytes wait.
     pub(super) stalled_since: Option<Instant>,
+    /// What it has taken since.
+    taken: usize,
     /// Links are not read because of what waits.
     pub(super) links_wait: bool,
 }
@@ -120,6 +124,19 @@ pub(super) struct Slot {
     pub(super) greeting: Vec<u64>,
     /// The address that stands for this broker inside messages.
     pub(super) store_host: Option<std::net::SocketAddr>,
+}
+
+impl Reader {
+    /// It has taken so many bytes, and no more for now; whether its time begins anew.
+    pub(super) fn is_blocked(&mut self, taken: usize, now: Instant) -> bool {
+        self.taken = self.taken.saturating_add(taken);
+        if self.stalled_since.is_some() && self.taken < SOMETHING {
+            return false;
+        }
+        self.stalled_since = Some(now);
+        self.taken = 0;
+        true
+    }
 }
 
 impl State {

@@ -206,12 +206,15 @@ impl Session {
     fn write_client(&self, state: &mut super::State, limits: &Limits) -> std::io::Result<Progress> {
         let before = state.client.len();
         let progress = state.client.flush(&self.socket);
-        if !matches!(progress, Ok(Progress::Blocked)) {
-            state.reader.stalled_since = None;
-        } else if state.client.len() < before || state.reader.stalled_since.is_none() {
+        if matches!(progress, Ok(Progress::Blocked)) {
             let now = Instant::now();
-            state.reader.stalled_since = Some(now);
-            state.due_by(now + STUCK_LIMIT);
+            let taken = before.saturating_sub(state.client.len());
+            if state.reader.is_blocked(taken, now) {
+                let patience = self.core.config.load().timeouts.stalled.min(STUCK_LIMIT);
+                state.due_by(now + patience);
+            }
+        } else {
+            state.reader.stalled_since = None;
         }
         if state.reader.links_wait && !self.has_enough(state, limits) {
             state.reader.links_wait = false;

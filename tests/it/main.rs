@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod abuse;
 mod artefacts;
 mod backpressure;
 mod born_host;
