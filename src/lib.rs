@@ -39,7 +39,7 @@
 //! | # | file | what happens |
 //! |---|---|---|
 //! | 1 | `downstream/listener.rs` | accepts under a permit, on the shared address or on a broker's port, and hands the socket to a worker |
-//! | 2 | `downstream/opening.rs` | the first bytes show that this is remoting |
+//! | 2 | `downstream/opening/mod.rs` | the first bytes show that this is remoting, after a PROXY protocol header and under TLS if it comes so |
 //! | 3 | `session/task.rs` | reads when the client and its brokers have room; keeps time; ends the session |
 //! | 4 | `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies |
 //! | 5 | `protocol/head.rs` | one scan finds code, opaque and flag; ext fields are looked up on demand; nothing is decoded |
@@ -69,6 +69,8 @@
 //! | queries and order locks of several brokers: split, gathered | `session/query.rs`, `session/forward.rs`, `session/gather.rs` |
 //! | requests of brokers to the client, and its answers to them | `session/pushes.rs` |
 //! | a filter is dropped into the folder: loaded off the data path, then a new chain | `filter/folder`, `session/meeting.rs` |
+//! | clients that speak gRPC: passed on to their upstream, byte for byte | `downstream/grpc/mod.rs` |
+//! | new certificates: in force for the next connection | `tls/kept.rs`, `downstream/handshakes.rs` |
 //! | half messages of clients that do not name the broker | `route/transactions.rs` |
 //! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs` |
 //! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
