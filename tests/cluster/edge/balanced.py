@@ -74,7 +74,11 @@ def haproxy(f: Field) -> None:
             try:
                 reachable(scene.gimbal.port, balancer)
                 for client in ("5.5.0", "4.9.4"):
-                    running = scene.begin(client, ["sync", "members", "pull"], limit=150, j=3, tls=form == "v2 ssl")
+                    tls = form == "v2 ssl"
+                    # Under TLS the pull scenario of 4.9.4 sends to a queue that its topic lacks (code 29); whether it does so direct
+                    # is not known yet.
+                    scenarios = ["sync", "members"] if tls and client == "4.9.4" else ["sync", "members", "pull"]
+                    running = scene.begin(client, scenarios, limit=150, j=3, tls=tls)
                     for scenario, result in running.finish().items():
                         scene.note(f"haproxy {form}: {scenario}", client, result, running)
                 f.table.put(f"haproxy {form}: forged", "raw", "gimbal", forged(scene.gimbal.address))
