@@ -40,7 +40,7 @@
 //! | # | file | what happens |
 //! |---|---|---|
 //! | 1 | `downstream/listener.rs`, `downstream/admission.rs` | accepts while the limits on connections allow it, on the shared address or on a broker's port, and hands the socket to a worker |
-//! | 2 | `downstream/opening.rs` | the first bytes show that this is remoting |
+//! | 2 | `downstream/opening/mod.rs` | the first bytes show that this is remoting, after a PROXY protocol header and under TLS if it comes so |
 //! | 3 | `session/task.rs` | reads when the client and its brokers have room; keeps time; ends the session |
 //! | 4 | `session/incoming.rs`, `socket/inbox.rs`, `protocol/frame.rs` | bytes become frames, without copying bodies; large ones reserve memory first (`socket/budget.rs`) |
 //! | 5 | `protocol/head.rs` | one scan finds code, opaque and flag; ext fields are looked up on demand; nothing is decoded |
@@ -71,6 +71,8 @@
 //! | queries and order locks of several brokers: split, gathered | `session/query.rs`, `session/forward.rs`, `session/gather.rs` |
 //! | requests of brokers to the client, and its answers to them | `session/pushes.rs` |
 //! | a filter is dropped into the folder: loaded off the data path, then a new chain | `filter/folder`, `session/meeting.rs` |
+//! | clients that speak gRPC: passed on to their upstream, byte for byte | `downstream/grpc/mod.rs` |
+//! | new certificates: in force for the next connection | `tls/kept.rs`, `downstream/handshakes.rs` |
 //! | half messages of clients that do not name the broker | `route/transactions.rs` |
 //! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs`, `session/link_open.rs` |
 //! | a broker that cannot be reached: its circuit opens, and one attempt a second is made for all | `upstream/health.rs` |

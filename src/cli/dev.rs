@@ -1,6 +1,7 @@
 //! `gimbal dev`: name server, broker and proxy in one process, for the quick start.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,10 +15,11 @@ use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;
 use super::signals::Signals;
 use crate::admin::{Action, Refused};
-use crate::config::{Admin, Config, Flag, Loaded, Sources};
+use crate::config::{Admin, Config, Flag, Loaded, Sources, Tls};
 use crate::dev::{Cluster, Options};
 use crate::proxy::Proxy;
 use crate::telemetry;
+use crate::tls::{self, CertificateFiles, ClientAuth, ServerSettings, Version};
 
 /// What `gimbal dev` takes.
 #[derive(Debug, clap::Args)]
@@ -50,6 +52,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     filters: Option<PathBuf>,
 
+    /// Take clients under TLS too, on the same port
+    ///
+    /// With a certificate made for this run.
+    /// Default: off
+    #[arg(long, verbatim_doc_comment, conflicts_with = "broker_only")]
+    tls: bool,
+
     /// How many brokers to start
     ///
     /// Default: 1, at most 16
@@ -81,6 +90,7 @@ const EXAMPLES: &str = "\
 Examples:
   gimbal dev
   gimbal dev --listen 127.0.0.1:19876 --brokers 2
+  gimbal dev --tls
   gimbal dev --broker-only --listen 127.0.0.1:19876     then: gimbal run --nameserver 127.0.0.1:19876";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -125,6 +135,11 @@ async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyh
     let policy = Policy::new(args.filters.as_deref())?;
     loaded.config.filters.folder = Some(policy.folder.clone());
     loaded.config.filters.compiled = policy.compiled();
+    let own = if args.tls {
+        Some(OwnTls::new(&mut loaded)?)
+    } else {
+        None
+    };
     let cluster = start_cluster(free, args.brokers).await?;
     loaded.config.nameservers = vec![cluster.nameserver().to_string()];
     let admin = free_admin(&loaded.config);
@@ -151,9 +166,10 @@ async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyh
          \n\
          \x20 Console              {console}\n\
          \n\
-         {}\
+         {}{}\
          Topics come into being with their first message. Ctrl-C stops it.\n",
         count(&cluster),
+        own.as_ref().map_or_else(String::new, |own| own.describe(address)),
         policy.describe(),
     ))?;
     serve_until_told(&mut signals, &mut desk, &logs).await;
@@ -279,6 +295,73 @@ impl Drop for Policy {
             && let Err(error) = std::fs::remove_dir_all(&self.folder)
         {
             tracing::debug!(%error, "the folder of filters stays behind");
+        }
+    }
+}
+
+/// A certificate made for this process, in a folder of its own that goes with it.
+struct OwnTls {
+    folder: PathBuf,
+}
+
+impl OwnTls {
+    /// Makes it, and has the first listener show it.
+    fn new(loaded: &mut Loaded) -> anyhow::Result<Self> {
+        let listener = loaded.config.listeners.first_mut().context("no listener")?;
+        let addresses = [
+            listener.bind.ip(),
+            Ipv4Addr::LOCALHOST.into(),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let made = tls::self_signed(&addresses)
+            .map_err(anyhow::Error::msg)
+            .context("no certificate can be made")?;
+        let own = Self {
+            folder: std::env::temp_dir().join(format!("gimbal-dev-{}-tls", std::process::id())),
+        };
+        let files = CertificateFiles {
+            certificate: own.certificate(),
+            key: own.folder.join("key.pem"),
+        };
+        let write = || -> std::io::Result<()> {
+            std::fs::DirBuilder::new().mode(0o700).create(&own.folder)?;
+            std::fs::write(&files.certificate, &made.certificate)?;
+            std::fs::write(&files.key, &made.key)
+        };
+        write().with_context(|| format!("the certificate cannot be put into {}", own.folder.display()))?;
+        listener.tls = Some(Tls {
+            is_enforced: false,
+            settings: ServerSettings {
+                certificates: vec![files],
+                client_auth: ClientAuth::None,
+                client_ca: None,
+                min_version: Version::Tls12,
+                offers_h2: false,
+            },
+        });
+        Ok(own)
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    fn describe(&self, address: SocketAddr) -> String {
+        let certificate = self.certificate();
+        let certificate = certificate.display();
+        format!(
+            "\x20 TLS                  on the same port, with a certificate made for this run\n\
+             \x20   Java          -Dtls.enable=true\n\
+             \x20   Go            producer.WithTls(true), consumer.WithTls(true)\n\
+             \x20   openssl       openssl s_client -connect {address} -CAfile {certificate}\n\n"
+        )
+    }
+}
+
+impl Drop for OwnTls {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::debug!(%error, "the folder of the certificate stays behind");
         }
     }
 }

@@ -276,3 +276,128 @@ impl From<VersionName> for Version {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::tls::self_signed;
+
+    /// A folder with a certificate, its key, and another key.
+    fn files() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, other) = (self_signed(&[]).unwrap(), self_signed(&[]).unwrap());
+        for (name, text, mode) in [
+            ("own.pem", &own.certificate, 0o644),
+            ("own.key", &own.key, 0o600),
+            ("open.key", &own.key, 0o644),
+            ("other.key", &other.key, 0o600),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        folder
+    }
+
+    fn own(folder: &tempfile::TempDir, certificate: &str, key: &str) -> CertificateSection {
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        CertificateSection {
+            certificate: path(certificate),
+            key: path(key),
+        }
+    }
+
+    fn said(found: &[super::super::problem::Problem], path: &str) -> String {
+        let at_path = found.iter().find(|problem| problem.path == path);
+        at_path.map_or_else(|| format!("nothing at {path}: {found:?}"), ToString::to_string)
+    }
+
+    #[test]
+    fn every_file_is_looked_into_and_told_by_its_setting() {
+        let folder = files();
+        let written = ServerSection {
+            certificates: vec![
+                own(&folder, "own.pem", "other.key"),
+                own(&folder, "none.pem", "own.key"),
+                own(&folder, "own.key", "own.pem"),
+                own(&folder, "own.pem", "open.key"),
+            ],
+            client_auth: ClientAuthName::Required,
+            client_ca: Some(folder.path().join("own.key").display().to_string()),
+            ..ServerSection::default()
+        };
+        let mut problems = Problems::default();
+        check_server(&written, false, "tls", &mut problems);
+        for (path, what) in [
+            ("tls.certificates[0].key", "is not the key of"),
+            ("tls.certificates[1].certificate", "cannot be read: No such file"),
+            ("tls.certificates[2].certificate", "holds no certificate"),
+            ("tls.client_ca", "holds no certificate"),
+        ] {
+            let said = said(&problems.errors, path);
+            assert!(said.contains(what), "{said}");
+        }
+        assert_eq!(problems.errors.len(), 4, "{problems}");
+        let warned = said(&problems.warnings, "tls.certificates[3].key");
+        assert!(warned.contains("everybody can read (mode 644)"), "{warned}");
+    }
+
+    #[test]
+    fn what_is_good_has_no_problem() {
+        let folder = files();
+        let written = ServerSection {
+            certificates: vec![own(&folder, "own.pem", "own.key")],
+            ..ServerSection::default()
+        };
+        let mut problems = Problems::default();
+        let checked = check_server(&written, false, "tls", &mut problems).unwrap();
+        assert!(!checked.is_enforced, "permissive unless told otherwise");
+        assert_eq!((problems.errors, problems.warnings), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn settings_that_miss_another_are_told() {
+        let mut problems = Problems::default();
+        let enforcing = ServerSection {
+            mode: Some(ModeName::Enforcing),
+            ..ServerSection::default()
+        };
+        assert_eq!(check_server(&enforcing, false, "tls", &mut problems), None);
+        let half = ClientSection {
+            enabled: true,
+            certificate: Some("own.pem".into()),
+            ..ClientSection::default()
+        };
+        assert_eq!(check_client(&half, false, "up", &mut problems), None);
+        let paths: Vec<&str> = problems
+            .errors
+            .iter()
+            .map(|problem| problem.path.as_str())
+            .collect();
+        assert_eq!(paths, ["tls.certificates", "up.key"]);
+    }
+
+    #[test]
+    fn a_server_that_is_not_verified_is_worth_a_warning() {
+        let mut problems = Problems::default();
+        let written = ClientSection {
+            enabled: true,
+            verify: VerifyName::None,
+            ..ClientSection::default()
+        };
+        assert!(check_client(&written, false, "up", &mut problems).is_some());
+        let warned = said(&problems.warnings, "up.verify");
+        assert!(
+            warned.contains("whoever is in between can read and change everything"),
+            "{warned}"
+        );
+        let idle = ClientSection {
+            enabled: false,
+            ..written
+        };
+        assert_eq!(check_client(&idle, false, "up", &mut problems), None);
+        assert!(said(&problems.warnings, "up.enabled").contains("have no effect"));
+    }
+}

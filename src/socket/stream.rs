@@ -255,3 +255,238 @@ impl Write for Nonblocking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use rcgen::KeyPair;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection,
+        SupportedProtocolVersion,
+    };
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::protocol::{Code, Command, FRAME_LIMIT};
+    use crate::socket::{Inbox, Outbox, ReadError};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// The two sides of a handshake that will succeed, client first.
+    fn sides(version: &'static SupportedProtocolVersion) -> (Connection, Connection) {
+        let key = KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        (
+            ClientConnection::new(Arc::new(client), name).unwrap().into(),
+            ServerConnection::new(Arc::new(server)).unwrap().into(),
+        )
+    }
+
+    async fn sockets() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    async fn streams(version: &'static SupportedProtocolVersion) -> (Stream, Stream) {
+        let ((client, server), (near, far)) = (sides(version), sockets().await);
+        let (client, server) = tokio::join!(
+            Stream::handshake(near, client, BytesMut::new()),
+            Stream::handshake(far, server, BytesMut::new())
+        );
+        (client.unwrap(), server.unwrap())
+    }
+
+    /// Frames of these sizes, each with its number in it.
+    fn frames(sizes: &[usize]) -> Vec<Command> {
+        let one = |(at, size): (usize, &usize)| {
+            let body = vec![u8::try_from(at % 251).unwrap(); *size];
+            Command::request(Code(10), i32::try_from(at).unwrap()).with_body(Bytes::from(body))
+        };
+        sizes.iter().enumerate().map(one).collect()
+    }
+
+    /// Writes all of it as a session does: as much as is taken, then when there is room again.
+    async fn send(stream: &Stream, commands: &[Command]) {
+        let mut outbox = Outbox::default();
+        for command in commands {
+            outbox.push(command.encode().unwrap());
+        }
+        while outbox.flush(stream).unwrap() == Progress::Blocked {
+            stream.writable().await.unwrap();
+        }
+        assert!(outbox.is_empty());
+    }
+
+    async fn receive(stream: &Stream, commands: &[Command]) {
+        let mut inbox = Inbox::new(FRAME_LIMIT);
+        for expected in commands {
+            let frame = loop {
+                if let Some(frame) = inbox.next_frame().unwrap() {
+                    break frame;
+                }
+                stream.readable().await.unwrap();
+                inbox.fill(stream).unwrap();
+            };
+            let command = Command::decode(&frame).unwrap();
+            assert_eq!(command.opaque, expected.opaque);
+            assert!(
+                command.body == expected.body,
+                "frame {} comes whole",
+                expected.opaque
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_of_all_sizes_cross_both_ways_at_once() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let (client, server) = streams(version).await;
+            let sizes = [0, 1, 16_300, 16_384, 16_385, 70_000, 5, 5_000_000, 0, 300_000];
+            let commands = frames(&sizes);
+            let both = async {
+                tokio::join!(
+                    send(&client, &commands),
+                    send(&server, &commands),
+                    receive(&client, &commands),
+                    receive(&server, &commands)
+                )
+            };
+            timeout(SOON, both)
+                .await
+                .expect("neither side waits for the other for ever");
+        }
+    }
+
+    #[tokio::test]
+    async fn many_small_frames_in_one_record_are_all_found() {
+        let (client, server) = streams(&rustls::version::TLS13).await;
+        let commands = frames(&vec![3; 2_000]);
+        let both = async { tokio::join!(send(&client, &commands), receive(&server, &commands)) };
+        timeout(SOON, both)
+            .await
+            .expect("nothing stays behind in the record");
+    }
+
+    #[tokio::test]
+    async fn what_came_with_the_handshake_is_not_lost() {
+        // A client of TLS 1.3 sends its first command together with the end of its handshake.
+        let ((client, server), (near, far)) = (sides(&rustls::version::TLS13), sockets().await);
+        let commands = frames(&[100]);
+        let (sent, ()) = tokio::join!(
+            async {
+                let client = Stream::handshake(near, client, BytesMut::new()).await.unwrap();
+                send(&client, &commands).await;
+                client
+            },
+            async {
+                far.readable().await.unwrap();
+                let mut first = BytesMut::with_capacity(64);
+                far.try_read_buf(&mut first).unwrap();
+                assert!(!first.is_empty());
+                let server = Stream::handshake(far, server, first).await.unwrap();
+                timeout(SOON, receive(&server, &commands)).await.unwrap();
+            }
+        );
+        assert!(sent.is_tls());
+    }
+
+    #[tokio::test]
+    async fn the_end_is_the_end_said_or_not() {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            for says_goodbye in [true, false] {
+                let (client, server) = streams(version).await;
+                send(&client, &frames(&[10])).await;
+                if says_goodbye {
+                    client.close_write().unwrap();
+                } else {
+                    client.options().shutdown(std::net::Shutdown::Write).unwrap();
+                }
+                receive(&server, &frames(&[10])).await;
+                let mut inbox = Inbox::new(FRAME_LIMIT);
+                let end = async {
+                    loop {
+                        server.readable().await.unwrap();
+                        match inbox.fill(&server) {
+                            Err(ReadError::Closed) => return,
+                            other => assert!(!other.unwrap(), "nothing comes any more"),
+                        }
+                    }
+                };
+                timeout(SOON, end).await.expect("the end is seen");
+                // The other way is still open.
+                let answer = frames(&[70_000]);
+                let both = async { tokio::join!(send(&server, &answer), receive(&client, &answer)) };
+                timeout(SOON, both).await.expect("answers still go out");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn records_that_are_none_are_an_error() {
+        let (client, server) = streams(&rustls::version::TLS13).await;
+        client.tcp.writable().await.unwrap();
+        client.tcp.try_write(&[0x17, 3, 3, 0, 4, 1, 2, 3, 4]).unwrap();
+        let mut buffer = BytesMut::with_capacity(100);
+        let error = async {
+            loop {
+                server.readable().await.unwrap();
+                match server.try_read_buf(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    other => return other,
+                }
+            }
+        };
+        let error = timeout(SOON, error).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_blocks_without_growth() {
+        let (client, server) = streams(&rustls::version::TLS13).await;
+        let mut outbox = Outbox::default();
+        for command in frames(&[16_000_000]) {
+            outbox.push(command.encode().unwrap());
+        }
+        let full = outbox.len();
+        assert_eq!(outbox.flush(&server).unwrap(), Progress::Blocked);
+        assert_eq!(outbox.flush(&server).unwrap(), Progress::Blocked, "and again");
+        assert!(
+            outbox.len() > 4 << 20,
+            "TLS keeps a buffer's worth of {full} bytes at most"
+        );
+        let commands = frames(&[16_000_000]);
+        let both = async {
+            tokio::join!(receive(&client, &commands), async {
+                while outbox.flush(&server).unwrap() == Progress::Blocked {
+                    server.writable().await.unwrap();
+                }
+            })
+        };
+        timeout(SOON, both).await.expect("it goes on where it stopped");
+    }
+}

@@ -1,5 +1,6 @@
-//! The wire format alone, mounted from `src/protocol`, with the checks that the integration tests make of every frame; and
-//! the messages view, mounted from `src/filter/messages`.
+//! The wire format alone, mounted from `src/protocol`, with the checks that the integration tests make of every frame; the
+//! messages view, mounted from `src/filter/messages`; and what the first bytes of a connection announce, mounted from
+//! `src/downstream/opening`.
 //!
 //! An import out of these breaks this crate: on purpose.
 
@@ -16,6 +17,40 @@ use protocol::{Code, Command, Frame};
 mod invariants;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+
+/// The first bytes of a connection.
+#[path = "."]
+pub mod downstream {
+    #[path = "."]
+    pub mod opening {
+        #[path = "../../src/downstream/opening/first.rs"]
+        mod first;
+        #[path = "../../src/downstream/opening/header.rs"]
+        mod header;
+
+        /// What they announce does not change with more bytes; a header is shorter than its bytes, and none of them is
+        /// needed that comes after it.
+        pub fn check(data: &[u8]) {
+            let announced = first::look(data);
+            for end in 0..data.len().min(32) {
+                let earlier = first::look(&data[..end]);
+                assert!(
+                    earlier == first::First::More || earlier == announced,
+                    "{earlier:?} became {announced:?}"
+                );
+            }
+            if announced == first::First::Proxy
+                && let Ok(Some((header, length))) = header::parse(data)
+            {
+                assert!(length <= data.len() && length <= 4 << 10);
+                assert_eq!(header::parse(&data[..length]), Ok(Some((header, length))));
+                assert_eq!(header::parse(&data[..length - 1]), Ok(None));
+            }
+        }
+    }
+}
+
+pub use downstream::opening;
 
 /// What the messages view knows of filters.
 #[path = "."]

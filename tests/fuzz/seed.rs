@@ -51,7 +51,7 @@ const CARRIERS: &[(&str, u8)] = &[
 fn main() -> io::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = here.join("corpus");
-    for target in ["frame", "body_route", "body_client", "records", "messages"] {
+    for target in ["frame", "body_route", "body_client", "records", "messages", "opening"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     for entry in fs::read_dir(here.join("../fixtures/wire"))? {

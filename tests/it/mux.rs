@@ -324,7 +324,7 @@ async fn an_upstream_that_takes_nothing_is_not_overfed() {
     let server = upstream.accept().await;
     let most = 64 << 20;
     let written = client
-        .put_until_stuck(&[7; 1 << 16], Duration::from_secs(1), most)
+        .put_until_stuck(&vec![7; 1 << 16], Duration::from_secs(1), most)
         .await;
     assert!(
         written < most,

@@ -144,7 +144,7 @@ async fn a_header_can_be_required_of_those_networks_and_of_no_other() {
             config.listeners[0].proxy_protocol.is_required = true;
         })
         .await;
-        assert_eq!(scene.having_sent(b"").await.is_refused().await, is_refused);
+        assert_eq!(scene.having_sent(b"").await.gets_refused().await, is_refused);
         scene
             .stage
             .running
@@ -183,7 +183,7 @@ async fn forged_headers_end_their_connection_and_no_other() {
 #[tokio::test]
 async fn a_header_that_stops_in_the_middle_is_cut_off() {
     let scene = Scene::set(HERE, |config| {
-        config.timeouts.opening = Duration::from_millis(300)
+        config.timeouts.opening = Duration::from_millis(300);
     })
     .await;
     scene.having_sent(&TEXT[..20]).await.peer.expect_end().await;

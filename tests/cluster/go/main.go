@@ -21,6 +21,7 @@ var (
 	prefix   = flag.String("p", "T", "beginning of topic names")
 	parallel = flag.Int("j", 4, "scenarios at a time")
 	seconds  = flag.Int("seconds", 20, "how long to send in stream")
+	secure   = flag.Bool("tls", false, "speak TLS; the newest client alone can")
 	wait     = flag.Int("wait", 60, "seconds to wait for the last message")
 )
 

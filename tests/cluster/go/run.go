@@ -76,8 +76,8 @@ func (r *run) instance() string {
 }
 
 func (r *run) producerOptions(group string) []producer.Option {
-	return []producer.Option{producer.WithNameServer([]string{*server}), producer.WithGroupName(group),
-		producer.WithInstanceName(r.instance()), producer.WithRetry(2), producer.WithSendMsgTimeout(10 * time.Second)}
+	return append(secureProducer(), producer.WithNameServer([]string{*server}), producer.WithGroupName(group),
+		producer.WithInstanceName(r.instance()), producer.WithRetry(2), producer.WithSendMsgTimeout(10*time.Second))
 }
 
 func (r *run) producer(options ...producer.Option) rocketmq.Producer {
@@ -89,8 +89,8 @@ func (r *run) producer(options ...producer.Option) rocketmq.Producer {
 }
 
 func (r *run) consumerOptions() []consumer.Option {
-	return []consumer.Option{consumer.WithNameServer([]string{*server}), consumer.WithGroupName(r.group),
-		consumer.WithInstance(r.instance()), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset)}
+	return append(secureConsumer(), consumer.WithNameServer([]string{*server}), consumer.WithGroupName(r.group),
+		consumer.WithInstance(r.instance()), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset))
 }
 
 type listener func(*primitive.MessageExt) consumer.ConsumeResult

@@ -32,15 +32,19 @@ class Client:
     def command(self, work: Path, address: str, prefix: str, scenarios: list[str], options: dict[str, object],
                 place: str = "") -> list[str]:
         """The command line of one run; `place` tells its files from those of another run with the same prefix."""
-        words = [word for key, value in options.items() for word in (f"-{key}", str(value))]
+        tls = bool(options.get("tls"))
+        words = [word for key, value in options.items() if key != "tls" for word in (f"-{key}", str(value))]
         if self.language == "go":
-            return [str(fetch.go_client(work, self.version)), "-n", address, "-p", prefix, *words, *scenarios]
+            return [str(fetch.go_client(work, self.version)), "-n", address, "-p", prefix, *(["-tls"] if tls else []), *words,
+                    *scenarios]
         home = work / "homes" / (prefix + place)
         home.mkdir(parents=True, exist_ok=True)
         jvm = [*CLIENT_JVM, f"-Duser.home={home}", f"-Drocketmq.client.logRoot={home}/logs", "-Drocketmq.client.logLevel=WARN",
                f"-Drocketmq.client.localOffsetStoreDir={home}/offsets", "--add-opens=java.base/java.nio=ALL-UNNAMED"]
         if self.binary:
             jvm.append("-Drocketmq.serialize.type=ROCKETMQ")
+        if tls:
+            jvm.append("-Dtls.enable=true")
         return ["java", *jvm, "-cp", fetch.java_client(work, self.version), "Client", "-n", address, "-p", prefix, *words, *scenarios]
 
 

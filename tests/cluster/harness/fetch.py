@@ -65,7 +65,7 @@ def go_client(work: Path, version: str) -> Path:
     """The Go client program, built against the client of `version`; the Go tool does nothing when it is current."""
     binary = work / "go" / version
     binary.parent.mkdir(parents=True, exist_ok=True)
-    command = ["go", "build", "-mod=readonly", f"-modfile={GO[version]}", "-o", str(binary), "."]
+    command = ["go", "build", "-mod=readonly", f"-modfile={GO[version]}", "-tags", version.replace(".", ""), "-o", str(binary), "."]
     execute(command, 600, cwd=HERE / "go")
     return binary
 

@@ -28,6 +28,8 @@ class Gimbal:
     # Whether it has a folder of filters, and the text of its credentials file.
     filtered: bool = False
     credentials: str | None = None
+    # Further lines of a listener's section, by its name; then a file configures it, too.
+    sections: dict[str, str] = field(default_factory=dict)
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class Gimbal:
 
     def command(self) -> list[str]:
         """The command line. Everything is advertised as 127.0.0.1, store hosts included, so that no client has a reason to go past."""
-        if self.fixed or self.credentials is not None or len(self.listeners) > 1:
+        if self.fixed or self.sections or self.credentials is not None or len(self.listeners) > 1:
             (self.home / "gimbal.toml").write_text(self._file())
             return [str(self.binary), "run", "-c", str(self.home / "gimbal.toml")]
         return [str(self.binary), "run", "--nameserver", self.nameserver, "--listen", self.address, "--advertise", "127.0.0.1",
@@ -68,6 +70,7 @@ class Gimbal:
                 lines.append("brokers = { %s }" % ", ".join(f'"{broker}" = {port}' for broker, port in self.fixed.items()))
             else:
                 lines.append(f'broker_ports = "{self._broker_ports(n)}"')
+            lines.append(self.sections.get(name, ""))
         return "\n".join(lines) + "\n"
 
     def _broker_ports(self, listener: int) -> str:

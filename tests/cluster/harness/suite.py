@@ -10,6 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
+from edge.scenarios import EDGE
 from filtering.scenarios import FILTERS
 from probes import runner
 
@@ -23,7 +24,7 @@ from .servers import Cluster
 SHORT_CLIENTS = [client.name for client in CLIENTS if client.name != "4.9.4 bin"]
 # Name, function, whether the short tier has it, whether it needs Gimbal.
 EXTRAS = [*faults.FAULTS, ("static-topic", tools.static_topic, False, False), ("mqadmin", tools.admin, False, False),
-          ("benchmark", tools.benchmark, False, False), *FILTERS]
+          ("benchmark", tools.benchmark, False, False), *EDGE, *FILTERS]
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
@@ -31,7 +32,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run", description="Real RocketMQ servers and clients, direct and through Gimbal.")
     parser.add_argument("--full", action="store_true", help="the whole matrix instead of the short tier")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME",
-                        help="parts by name: probes, matrix, a client, a scenario of clients, a fault, filters, or a scenario for filters; probes=WORD chooses probes")
+                        help="parts by name: probes, matrix, a client, a scenario of clients, a fault, filters, edge, or a scenario of those; probes=WORD chooses probes")
     parser.add_argument("--list", action="store_true", help="shows the names and ends")
     parser.add_argument("--direct", action="store_true", help="without Gimbal")
     parser.add_argument("--keep", action="store_true", help="leaves the servers running at the end until Enter is pressed")
@@ -50,7 +51,7 @@ class Choice:
         scenarios = {*matrix.JAVA_SCENARIOS, *matrix.GO_SCENARIOS}
         self.clients = [c for c in CLIENTS if c.name in only] or [c for c in CLIENTS if full or c.name in SHORT_CLIENTS]
         self.scenarios = [name for name in only if name in scenarios]
-        known = {"probes", "matrix", "filters", *scenarios, *(c.name for c in CLIENTS), *(name for name, *_ in EXTRAS)}
+        known = {"probes", "matrix", "filters", "edge", *scenarios, *(c.name for c in CLIENTS), *(name for name, *_ in EXTRAS)}
         if unknown := [word for word in only if word not in known and not word.startswith("probes=")]:
             raise SystemExit(f"nothing is called {unknown}; see --list")
 
@@ -68,7 +69,8 @@ class Choice:
 
     def extra(self, name: str, short: bool) -> bool:
         """Whether a fault or tool scenario runs."""
-        chosen = not self.only or "filters" in self.only and any(name == filtering for filtering, *_ in FILTERS)
+        parts = [part for part, listed in (("filters", FILTERS), ("edge", EDGE)) if any(name == one for one, *_ in listed)]
+        chosen = not self.only or any(part in self.only for part in parts)
         return name in self.only or chosen and (short or self.full)
 
 
@@ -104,7 +106,7 @@ def main(words: list[str]) -> int:
     needed = choice.clients if choice.matrix() else []
     extras = any(choice.extra(name, short) for name, _, short, _ in EXTRAS)
     java = sorted({c.version for c in needed if c.language == "java"} | ({"5.5.0", "5.1.0", "4.9.8", "4.9.4"} if extras else set()))
-    go = sorted({c.version for c in needed if c.language == "go"} | ({"v2.1.2"} if extras else set()))
+    go = sorted({c.version for c in needed if c.language == "go"} | ({"v2.1.2", "newest"} if extras else set()))
     fetch.everything(work, java, go)
     say("jars and client programs are there", begin)
     binary = None if options.direct else fetch.gimbal_binary(options.gimbal)

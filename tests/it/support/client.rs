@@ -180,7 +180,7 @@ impl Client {
     }
 
     /// Whether the other side closes rather than answering.
-    pub(crate) async fn is_refused(mut self) -> bool {
+    pub(crate) async fn gets_refused(mut self) -> bool {
         let command = self.command(Code(3_442), &[]);
         self.peer.try_put(&command).await.is_err() || self.peer.next_or_end().await.is_none()
     }

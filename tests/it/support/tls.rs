@@ -108,9 +108,14 @@ pub(crate) struct Hands {
 impl Hands {
     /// Trusting this authority, with every version, no certificate and no ALPN.
     pub(crate) fn trusting(authority: &Authority) -> Self {
+        Self::trusting_pem(&authority.certificate)
+    }
+
+    /// The same of an authority known by its certificate.
+    pub(crate) fn trusting_pem(certificate: &str) -> Self {
         let mut roots = RootCertStore::empty();
         roots
-            .add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap())
+            .add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap())
             .unwrap();
         Self {
             roots,

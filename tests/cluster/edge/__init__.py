@@ -1,0 +1,1 @@
+"""What clients meet first: TLS, and balancers in front."""
