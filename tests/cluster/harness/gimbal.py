@@ -28,6 +28,8 @@ class Gimbal:
     # Whether it has a folder of filters, and the text of its credentials file.
     filtered: bool = False
     credentials: str | None = None
+    # Further sections of its file, as text.
+    settings: str = ""
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class Gimbal:
 
     def command(self) -> list[str]:
         """The command line. Everything is advertised as 127.0.0.1, store hosts included, so that no client has a reason to go past."""
-        if self.fixed or self.credentials is not None or len(self.listeners) > 1:
+        if self.fixed or self.settings or self.credentials is not None or len(self.listeners) > 1:
             (self.home / "gimbal.toml").write_text(self._file())
             return [str(self.binary), "run", "-c", str(self.home / "gimbal.toml")]
         return [str(self.binary), "run", "--nameserver", self.nameserver, "--listen", self.address, "--advertise", "127.0.0.1",
@@ -68,7 +70,7 @@ class Gimbal:
                 lines.append("brokers = { %s }" % ", ".join(f'"{broker}" = {port}' for broker, port in self.fixed.items()))
             else:
                 lines.append(f'broker_ports = "{self._broker_ports(n)}"')
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + self.settings
 
     def _broker_ports(self, listener: int) -> str:
         room = 64 // len(self.listeners)
