@@ -26,6 +26,7 @@
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
 //! | [`telemetry`] | logs |
+//! | [`admin`] | what operators look at: the admin API, the console |
 //! | [`cli`] | the subcommands; the only room that prints |
 //! | [`dev`] | a stand-in cluster in memory; shares only [`protocol`] with the proxy |
 //!
@@ -78,6 +79,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #![deny(unsafe_code)]
 
+pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod dev;
 mod filter;
+mod orders;
 mod paint;
 mod run;
 mod schema;

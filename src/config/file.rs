@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use super::admin::AdminSection;
 use super::grpc::GrpcSection;
 use super::sidecar::BudgetSection;
 use super::tls::ServerSection;
@@ -57,6 +58,8 @@ pub struct File {
     pub drain: DrainSection,
     /// What holds for all filters.
     pub filter: FilterSection,
+    /// The admin listener: what operators, Prometheus and Kubernetes ask, and the console.
+    pub admin: AdminSection,
 }
 
 /// What is logged, and how. Logs go to standard error.

@@ -13,8 +13,10 @@ use crate::auth::Credentials;
 use crate::filter::Budget;
 use crate::protocol::Code;
 
+pub mod admin;
 mod check;
 mod credentials;
+mod effective;
 pub mod file;
 pub mod grpc;
 mod load;
@@ -30,6 +32,8 @@ mod upstream;
 pub mod value;
 pub mod watch;
 
+pub use admin::Admin;
+pub use effective::MASK;
 pub use grpc::Grpc;
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
@@ -62,6 +66,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// The admin listener; `None` for none.
+    pub admin: Option<Admin>,
 }
 
 /// Filters: where they are and what they may use.

@@ -164,6 +164,12 @@ impl Listener {
         self.settings.load_full()
     }
 
+    /// The ports that stand for one broker each and are open, by broker.
+    pub fn open_broker_ports(&self) -> BTreeMap<String, u16> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.open.clone()
+    }
+
     /// What is known of its certificates towards clients; `None` without TLS.
     pub fn tls_state(&self) -> Option<Arc<tls::State>> {
         self.handshakes

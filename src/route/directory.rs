@@ -88,6 +88,8 @@ pub struct Directory {
     /// When the last question for the table began; held while asking, so that one asks for all.
     refreshed: TurnMutex<Option<Instant>>,
     unreachable: AtomicBool,
+    /// A name server has answered at least once.
+    heard: AtomicBool,
     /// Brokers being asked about because they could not be reached.
     suspects: Mutex<HashSet<String>>,
 }
@@ -106,6 +108,7 @@ impl Directory {
             table_wanted: AtomicBool::new(false),
             refreshed: TurnMutex::new(None),
             unreachable: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
             suspects: Mutex::default(),
         }
     }
@@ -311,8 +314,14 @@ impl Directory {
 
     /// Keeps the table of brokers fresh while it is used. Runs until dropped.
     pub async fn keep_fresh(self: Arc<Self>) {
-        // Name servers that are not there yet are asked again when somebody needs them.
-        drop(self.refresh_table_soon().await);
+        while let Err(LookupError::NameServers(_) | LookupError::Late) = self.refresh_table_soon().await {
+            if self.has_heard() {
+                break;
+            }
+            // Nobody may be sent here before one has answered, so nobody else would ask.
+            tokio::time::sleep(REFRESH_PAUSE).await;
+        }
+        self.heard.store(true, Ordering::Relaxed);
         loop {
             tokio::time::sleep(TABLE_INTERVAL).await;
             if self.table_wanted.swap(false, Ordering::Relaxed) {
@@ -331,11 +340,31 @@ impl Directory {
                 }
             }
             _ => {
+                self.heard.store(true, Ordering::Relaxed);
                 if self.unreachable.swap(false, Ordering::Relaxed) {
                     info!("name servers answer again");
                 }
             }
         }
+    }
+
+    /// Whether a name server has answered since the start.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// What is known of every broker.
+    pub fn broker_data(&self) -> Vec<BrokerData> {
+        self.table().brokers.values().cloned().collect()
+    }
+
+    /// Every route kept, with its age.
+    pub fn kept_routes(&self) -> Vec<(String, Arc<TopicRoute>, Duration)> {
+        let table = self.table();
+        let routes = table.routes.iter();
+        routes
+            .map(|(topic, (route, asked))| (topic.clone(), Arc::clone(route), asked.elapsed()))
+            .collect()
     }
 
     /// The version that brokers answered a heartbeat with last, the lowest of several; for heartbeats that no broker is

@@ -28,6 +28,7 @@ mod lookups;
 mod meeting;
 mod pushes;
 mod query;
+mod registry;
 mod request;
 mod responses;
 mod state;
@@ -36,6 +37,7 @@ mod task;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -49,6 +51,7 @@ use crate::socket::Stream;
 use crate::upstream::{Caller, Dialler};
 use state::State;
 
+pub use registry::{Portrait, Registry, Tally};
 pub use born_host::Counts as BornHostCounts;
 pub use task::run;
 
@@ -67,6 +70,8 @@ pub struct Core {
     pub born_hosts: BornHostCounts,
     /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
+    /// Who is connected.
+    pub sessions: Registry,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
 }
@@ -129,6 +134,9 @@ impl Place {
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
+    /// Unique while the process lives.
+    number: u64,
+    since: SystemTime,
     core: Arc<Core>,
     place: Place,
     socket: Stream,
@@ -164,7 +172,9 @@ impl Session {
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
         let peer = origin.peer;
         let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
-        Arc::new(Self {
+        let session = Arc::new(Self {
+            number,
+            since: SystemTime::now(),
             core,
             place,
             socket,
@@ -172,7 +182,9 @@ impl Session {
             state: Mutex::new(State::new(client)),
             wake: Notify::new(),
             client_room: Notify::new(),
-        })
+        });
+        session.core.sessions.add(&session);
+        session
     }
 
     /// Whom connections to brokers are opened for.

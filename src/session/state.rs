@@ -16,6 +16,7 @@ use super::held::Filters;
 use super::lookups::Parked;
 use super::pushes::Push;
 use super::query::Recent;
+use super::registry::{Pace, Tally};
 use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Kind, Language, response};
@@ -82,6 +83,10 @@ pub(super) struct State {
     pub(super) filters: Filters,
     /// When the client was last told to go away.
     pub(super) sent_away: Option<Instant>,
+    /// What it has carried.
+    pub(super) tally: Tally,
+    /// How fast requests come.
+    pub(super) pace: Pace,
 }
 
 /// A link with its socket and its task.
@@ -126,6 +131,8 @@ impl State {
             closed: None,
             filters: Filters::new(client),
             sent_away: None,
+            tally: Tally::default(),
+            pace: Pace::new(Instant::now()),
         }
     }
 

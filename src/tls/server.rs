@@ -105,6 +105,11 @@ impl ServerTls {
         ServerConnection::new(config).map(Connection::from)
     }
 
+    /// What connections are made of now, for servers that shake hands themselves.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.kept.current()
+    }
+
     /// Looks whether the files have changed, and uses them for later handshakes if they can be; `at_once` even if they
     /// may still be changing. Blocks while it reads them.
     pub fn look(&self, at_once: bool) -> Looked {

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::EnvFilter;
 use super::file::{DrainSection, File, LimitsSection, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
 use super::upstream::check_upstream;
-use super::{Allow, Config, Drain, Limits, Timeouts, ports};
+use super::{Allow, Config, Drain, Limits, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
 use listener::{check_listener, check_names};
@@ -59,6 +59,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         state_dir,
         workers: check_workers(file.workers, problems),
         credentials: None,
+        admin: admin::check(&file.admin, problems),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);

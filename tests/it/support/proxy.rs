@@ -73,6 +73,7 @@ impl Gimbal {
                 filters: Filters::default(),
                 workers: 2,
                 credentials: None,
+                admin: None,
             },
         }
     }

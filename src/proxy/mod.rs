@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -18,12 +19,19 @@ use crate::downstream::{ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core};
+use crate::session::{BornHostCounts, Core, Registry};
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
 
 use crate::worker::Workers;
+
+mod admin;
+mod house;
+mod portray;
+
+pub use admin::{apply_admin, start_admin};
+pub use house::{Chronicle, House, Order};
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -60,6 +68,8 @@ pub struct Proxy {
     keeper: Option<JoinHandle<()>>,
     listeners: Vec<Arc<Listener>>,
     drain: watch::Sender<Option<Instant>>,
+    /// It was told to stop.
+    leaving: Arc<AtomicBool>,
     refresher: JoinHandle<()>,
     /// Looks after certificates towards brokers.
     watcher: JoinHandle<()>,
@@ -108,6 +118,7 @@ impl Proxy {
             dialler,
             born_hosts: BornHostCounts::default(),
             transactions: Transactions::default(),
+            sessions: Registry::default(),
             drain: drain_seen,
             filters: filters.clone(),
         });
@@ -128,6 +139,7 @@ impl Proxy {
             keeper: None,
             listeners: Vec::new(),
             drain,
+            leaving: Arc::default(),
             refresher: runtime.spawn(directory.keep_fresh()),
             watcher: runtime.spawn(watched.keep_fresh()),
         };
@@ -215,6 +227,7 @@ impl Proxy {
         filters.compiled.clone_from(&old.filters.compiled);
         self.filters.set(folder_settings(&config));
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
+        admin::keep_bind(&mut config, &old, &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
         keep(
             &mut config.limits.connections,
@@ -240,6 +253,7 @@ impl Proxy {
     /// # Cancel safety
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
+        self.leaving.store(true, Ordering::Relaxed);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;
