@@ -51,8 +51,8 @@ use crate::socket::Stream;
 use crate::upstream::{Caller, Dialler};
 use state::State;
 
-pub use registry::{Portrait, Registry, Tally};
 pub use born_host::Counts as BornHostCounts;
+pub use registry::{Portrait, Registry, Tally};
 pub use task::run;
 
 /// What all sessions of a proxy share.
