@@ -32,7 +32,7 @@ pub struct BrokerAddress {
 /// Routes by topic and brokers by name.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    routes: HashMap<String, (Arc<TopicRoute>, Instant)>,
+    pub(super) routes: HashMap<String, (Arc<TopicRoute>, Instant)>,
     pub(super) brokers: HashMap<String, BrokerData>,
     /// The table of all brokers has been heard at least once.
     pub(super) is_whole: bool,

@@ -59,7 +59,7 @@ async fn each_link_begins_with_the_address_of_its_own_client() {
             ours.port(),
             proxy.address.port()
         );
-        assert_eq!(String::from_utf8(link.raw(line.len()).await).unwrap(), line);
+        assert_eq!(String::from_utf8(link.take(line.len()).await).unwrap(), line);
         link.greet().await;
     }
 }
@@ -71,7 +71,7 @@ async fn the_second_version_is_binary_and_tells_the_port_that_the_client_came_in
     let ours = client.address();
     let asked = client.ask(rq::GET_MIN_OFFSET, &[]).await;
     let mut link = a.accept().await;
-    let header = link.raw(28).await;
+    let header = link.take(28).await;
     assert_eq!(&header[..16], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c");
     assert_eq!(&header[16..24], [127, 0, 0, 1, 127, 0, 0, 1]);
     assert_eq!(header[24..26], ours.port().to_be_bytes());
@@ -88,7 +88,7 @@ async fn a_broker_that_does_not_understand_the_header_is_told_apart() {
     let mut client = proxy.client().await;
     let asked = client.ask(rq::GET_MIN_OFFSET, &[("bname", "a")]).await;
     let mut link = a.accept().await;
-    link.raw(28).await;
+    link.take(28).await;
     drop(link);
     let answer = client.answer(asked).await;
     assert_eq!(answer.head.code, response::SERVICE_NOT_AVAILABLE);
@@ -117,7 +117,7 @@ async fn a_reload_changes_how_later_links_begin_and_leaves_those_that_are_open()
     link.expect(rq::GET_MIN_OFFSET).await;
     let mut second = proxy.client().await;
     second.ask(rq::GET_MIN_OFFSET, &[("bname", "a")]).await;
-    assert_eq!(a.accept().await.raw(6).await, b"PROXY ");
+    assert_eq!(a.accept().await.take(6).await, b"PROXY ");
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn the_proxy_header_goes_before_the_handshake() {
     let mut client = proxy.client().await;
     client.ask(rq::GET_MIN_OFFSET, &[("bname", "a")]).await;
     let mut link = a.accept().await;
-    assert_eq!(&link.raw(28).await[..12], b"\r\n\r\n\0\r\nQUIT\n");
+    assert_eq!(&link.take(28).await[..12], b"\r\n\r\n\0\r\nQUIT\n");
     let mut link = link.under_tls(&hands).await.unwrap();
     link.expect(rq::GET_MIN_OFFSET).await;
 }

@@ -30,6 +30,8 @@ class Gimbal:
     credentials: str | None = None
     # Further lines of a listener's section, by its name; then a file configures it, too.
     sections: dict[str, str] = field(default_factory=dict)
+    # Further sections of its file, as text.
+    settings: str = ""
     process: Process | None = None
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class Gimbal:
 
     def command(self) -> list[str]:
         """The command line. Everything is advertised as 127.0.0.1, store hosts included, so that no client has a reason to go past."""
-        if self.fixed or self.sections or self.credentials is not None or len(self.listeners) > 1:
+        if self.fixed or self.sections or self.settings or self.credentials is not None or len(self.listeners) > 1:
             (self.home / "gimbal.toml").write_text(self._file())
             return [str(self.binary), "run", "-c", str(self.home / "gimbal.toml")]
         return [str(self.binary), "run", "--nameserver", self.nameserver, "--listen", self.address, "--advertise", "127.0.0.1",
@@ -71,7 +73,7 @@ class Gimbal:
             else:
                 lines.append(f'broker_ports = "{self._broker_ports(n)}"')
             lines.append(self.sections.get(name, ""))
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + self.settings
 
     def _broker_ports(self, listener: int) -> str:
         room = 64 // len(self.listeners)

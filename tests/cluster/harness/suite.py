@@ -14,7 +14,7 @@ from edge.scenarios import EDGE
 from filtering.scenarios import FILTERS
 from probes import runner
 
-from . import faults, fetch, matrix, tools
+from . import faults, fetch, matrix, tools, upstream
 from .clients import CLIENTS, Client, Result
 from .field import Field, say
 from .peers import Watch
@@ -24,7 +24,7 @@ from .servers import Cluster
 SHORT_CLIENTS = [client.name for client in CLIENTS if client.name != "4.9.4 bin"]
 # Name, function, whether the short tier has it, whether it needs Gimbal.
 EXTRAS = [*faults.FAULTS, ("static-topic", tools.static_topic, False, False), ("mqadmin", tools.admin, False, False),
-          ("benchmark", tools.benchmark, False, False), *EDGE, *FILTERS]
+          ("benchmark", tools.benchmark, False, False), ("client-seen", upstream.client_seen, True, True), *EDGE, *FILTERS]
 
 
 def arguments(words: list[str]) -> argparse.Namespace:

@@ -99,11 +99,11 @@ class Closed(Exception):
 class Connection:
     """One TCP connection; answers go to their callers, requests of the other side into `pushes`.
 
-    With `key`, an access key and its secret, every request is signed.
+    With `key`, an access key and its secret, every request is signed. With `source`, it comes from that address of this machine.
     """
 
     def __init__(self, address: str, language: str = "JAVA", version: int = 513, binary: bool = False,
-                 key: tuple[str, str] | None = None) -> None:
+                 key: tuple[str, str] | None = None, source: str = "") -> None:
         host, port = address.rsplit(":", 1)
         self.address, self.language, self.version, self.binary = address, language, version, binary
         self.key = key
@@ -111,11 +111,15 @@ class Connection:
         self.stray: list[Command] = []
         self.closed = threading.Event()
         self._waiting: dict[int, queue.Queue[Command]] = {}
-        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+        self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=5, source_address=(source, 0) if source else None)
         self._socket.settimeout(None)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lock = threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()
+
+    def local_port(self) -> int:
+        """The port at this end."""
+        return int(self._socket.getsockname()[1])
 
     def begin(self, code: int, ext: dict[str, str] | None = None, body: bytes = b"", flag: int = 0) -> int:
         """Sends a request and returns its opaque; `finish` waits for the answer."""

@@ -77,23 +77,6 @@ impl Peer {
         Ok(Self::over(Wire::Served(Box::new(tls)), self.who))
     }
 
-    /// The next bytes, whatever they are.
-    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
-        // Not a byte more: what follows may be for somebody else.
-        let fill = async {
-            while self.input.len() < count {
-                let mut piece = vec![0; count - self.input.len()];
-                let read = self.stream.read(&mut piece).await.unwrap();
-                assert_ne!(read, 0, "closed");
-                self.input.extend_from_slice(&piece[..read]);
-            }
-        };
-        timeout(SOON, fill)
-            .await
-            .unwrap_or_else(|_| panic!("{}: fewer than {count} bytes came", self.who));
-        self.input.split_to(count).to_vec()
-    }
-
     /// The next frame, or `None` when the other side has closed.
     pub(crate) async fn next_or_end(&mut self) -> Option<Received> {
         let next = async {
@@ -250,20 +233,20 @@ impl Peer {
     }
 
     /// Exactly so many bytes.
-    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
-        let read = async {
-            while self.input.len() < length {
-                assert!(
-                    self.stream.read_buf(&mut self.input).await.unwrap() > 0,
-                    "{}: closed",
-                    self.who
-                );
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<u8> {
+        // Not a byte more: what follows may be for somebody else.
+        let fill = async {
+            while self.input.len() < count {
+                let mut piece = vec![0; count - self.input.len()];
+                let read = self.stream.read(&mut piece).await.unwrap();
+                assert_ne!(read, 0, "closed");
+                self.input.extend_from_slice(&piece[..read]);
             }
         };
-        timeout(SOON, read)
+        timeout(SOON, fill)
             .await
-            .unwrap_or_else(|_| panic!("{}: not so many bytes came", self.who));
-        self.input.split_to(length).to_vec()
+            .unwrap_or_else(|_| panic!("{}: fewer than {count} bytes came", self.who));
+        self.input.split_to(count).to_vec()
     }
 
     /// Says that nothing more will be written.
