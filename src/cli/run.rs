@@ -168,6 +168,7 @@ impl Service {
                 for problem in &problems.errors {
                     tracing::warn!("not reloaded: {problem}");
                 }
+                proxy.not_reloaded();
                 return;
             }
             Err(error) => {

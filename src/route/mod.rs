@@ -7,12 +7,14 @@
 
 mod directory;
 mod max_wait;
+mod named;
 mod permit;
 mod router;
 mod transactions;
 
 pub use directory::{BrokerAddress, Directory, Lookup, LookupError};
 pub use max_wait::{max_hold, max_wait, wait_after_hold};
+pub use named::Named;
 pub use permit::{is_nameserver_code, refusal};
 pub use router::{Plan, plan};
 pub use transactions::{HalfMessage, Transactions};

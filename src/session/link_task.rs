@@ -7,12 +7,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use super::gauges::Counted;
 use super::request::is_send;
 use super::state::{STUCK_LIMIT, Slot};
 use super::{Session, State};
+use crate::metrics::{Traffic, list};
 use crate::protocol::{Frame, Head, response};
 use crate::route::LookupError;
 use crate::socket::{Inbox, ReadError, Stream};
+use crate::telemetry::Outcome;
 use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
 
 /// Waits between attempts to come back to a broker at which the client is registered.
@@ -129,6 +132,9 @@ impl Session {
                 return format!("broker {broker} at {} cannot be reached: {error}", place.address);
             }
         };
+        let tally = &self.core.observers.metrics.tally;
+        tally.count(list::LINKS_OPENED, &[broker]);
+        let _open = Counted::new(&self.core, broker);
         self.opened(id, &socket, (place.address.clone(), place.is_master));
         let ended = self.read_broker(id, &socket, wake).await;
         self.core.directory.suspect(broker);
@@ -247,6 +253,11 @@ impl Session {
                     break;
                 }
             };
+            self.core
+                .observers
+                .metrics
+                .commands
+                .moved(Traffic::FromBroker, frame.len());
             match Head::scan(&frame) {
                 Ok(head) if head.is_response() => self.broker_answered(&mut state, id, &head, frame),
                 Ok(head) => self.broker_asked(&mut state, id, &head, frame),
@@ -271,6 +282,13 @@ impl Session {
         };
         let broker = Arc::clone(&slot.link.broker);
         debug!(peer = %self.peer, broker = %broker, error = why, "link ended");
+        if !slot.retired {
+            self.core
+                .observers
+                .metrics
+                .tally
+                .count(list::LINKS_LOST, &[&broker]);
+        }
         let was_ready = slot.link.phase == Phase::Ready;
         let lost = slot.link.take_all();
         for gather in std::mem::take(&mut slot.greeting) {
@@ -310,7 +328,10 @@ impl Session {
                     };
                     let remark = format!("gimbal: broker {broker} did not answer, {sent}: {why}");
                     let answer = pending.answer(response::SERVICE_NOT_AVAILABLE);
-                    state.answer(&answer.with_remark(remark));
+                    state.note_broker(pending.opaque, broker);
+                    state.answer_as(Outcome::Failed, &answer.with_remark(remark));
+                    let tally = &self.core.observers.metrics.tally;
+                    tally.count(list::UPSTREAM_FAILURES, &[broker]);
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),
                 Reply::Greeting | Reply::Nobody => {}
@@ -334,7 +355,7 @@ impl Session {
             self.finish(state, id);
         }
         let parked = Self::expire_parked(state, now);
-        state.pushes.retain(|_, push| push.deadline > now);
+        state.expire_pushes(now);
         let next = state.links.values().filter_map(|slot| slot.link.next_deadline());
         let stuck = state
             .links

@@ -13,17 +13,20 @@
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
 //! none the client is not read, until the broker is given up after ten seconds.
 
+mod account;
 mod delivery;
 mod dispatch;
 mod drain;
 mod filtering;
 mod forward;
 mod gather;
+mod gauges;
 mod heartbeat;
 mod held;
 mod link_task;
 mod lookups;
 mod meeting;
+mod opaques;
 mod pushes;
 mod query;
 mod request;
@@ -44,8 +47,10 @@ use crate::filter::folder::InForce;
 use crate::filter::{Client, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
+use crate::telemetry::Observers;
 use state::State;
 
+pub use gauges::Waiting;
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -59,6 +64,10 @@ pub struct Core {
     pub transactions: Transactions,
     /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
+    /// Whoever hears of commands.
+    pub observers: Arc<Observers>,
+    /// What waits in sessions now.
+    pub waiting: Arc<Waiting>,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
 }
@@ -155,12 +164,13 @@ impl Session {
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
         let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
+        let (observers, waiting) = (Arc::clone(&core.observers), Arc::clone(&core.waiting));
         Arc::new(Self {
             core,
             place,
             socket,
             peer,
-            state: Mutex::new(State::new(client)),
+            state: Mutex::new(State::new(client, observers, waiting)),
             wake: Notify::new(),
             client_room: Notify::new(),
         })

@@ -20,6 +20,7 @@ mod folder;
 mod frames;
 mod heartbeat;
 mod links;
+mod metrics;
 mod opening;
 mod ports;
 mod pushes;

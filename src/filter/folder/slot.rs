@@ -386,6 +386,7 @@ impl Slot {
         Report {
             status,
             counters: Arc::clone(&self.counters),
+            state: Arc::clone(&self.state),
         }
     }
 }

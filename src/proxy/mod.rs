@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -17,12 +18,17 @@ use crate::config::{Config, sidecar};
 use crate::downstream::{ListenError, Listener, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
+use crate::metrics::{Commands, Metrics, Names, list, seconds};
+use crate::protocol::{request, response};
 use crate::route::{Directory, Transactions};
-use crate::session::Core;
+use crate::session::{Core, Waiting};
+use crate::telemetry::Observers;
 use crate::upstream::NameServers;
 use crate::wasm::Host;
 
 use crate::worker::Workers;
+
+mod sources;
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -94,12 +100,21 @@ impl Proxy {
         let permits = Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
+        let waiting = Arc::new(Waiting::default());
+        let observers = Arc::new(Observers::new(Metrics::new(
+            env!("CARGO_PKG_VERSION"),
+            Commands::new(request::NUMBERS, response::NUMBERS),
+            Names::new(100, 100),
+        )));
+        sources::add(&observers.metrics, filters.clone(), &directory, &waiting);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
             transactions: Transactions::default(),
             drain: drain_seen,
             filters: filters.clone(),
+            observers: Arc::clone(&observers),
+            waiting,
         });
         let shared = Arc::new(Shared {
             core,
@@ -137,6 +152,11 @@ impl Proxy {
     /// The filters: the chain in force, and what is known of each.
     pub fn filters(&self) -> &InForce {
         &self.filters
+    }
+
+    /// Whoever hears of commands: the numbers and the live tail.
+    pub fn observers(&self) -> &Arc<Observers> {
+        &self.shared.core.observers
     }
 
     /// Client connections now.
@@ -193,8 +213,21 @@ impl Proxy {
             .core
             .directory
             .set_credentials(config.credentials.clone());
+        let metrics = &self.observers().metrics;
+        metrics.tally.count(list::RELOADS, &["config", "ok"]);
+        metrics
+            .tally
+            .set(list::RELOAD_TIME, &["config"], seconds(SystemTime::now()));
         self.shared.core.config.store(Arc::new(config));
         restart
+    }
+
+    /// A configuration could not be used, and the one in force stays.
+    pub fn not_reloaded(&self) {
+        self.observers()
+            .metrics
+            .tally
+            .count(list::RELOADS, &["config", "failed"]);
     }
 
     /// Leaves in order: accepts for `drain.delay` more, then lets every session finish until `drain.deadline`.
@@ -202,6 +235,10 @@ impl Proxy {
     /// # Cancel safety
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
+        self.observers()
+            .metrics
+            .tally
+            .set(list::SESSIONS_DRAINING, &[], 1.0);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;
