@@ -211,6 +211,7 @@ impl Service {
                 for problem in &said {
                     tracing::warn!("not reloaded: {problem}");
                 }
+                proxy.not_reloaded();
                 return Err(refused(desk, reason, said));
             }
             Err(error) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -18,8 +19,11 @@ use crate::config::{Config, sidecar};
 use crate::downstream::{ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
+use crate::metrics::{Commands, Metrics, Names, list, seconds};
+use crate::protocol::{request, response};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core, Registry};
+use crate::session::{BornHostCounts, Core, Registry, Waiting};
+use crate::telemetry::Observers;
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
@@ -28,7 +32,9 @@ use crate::worker::Workers;
 
 mod admin;
 mod house;
+mod overview;
 mod portray;
+mod sources;
 
 pub use admin::{apply_admin, start_admin};
 pub use house::{Chronicle, House, Order};
@@ -112,6 +118,13 @@ impl Proxy {
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         ));
         let watched = Arc::clone(&dialler);
+        let waiting = Arc::new(Waiting::default());
+        let observers = Arc::new(Observers::new(Metrics::new(
+            env!("CARGO_PKG_VERSION"),
+            Commands::new(request::NUMBERS, response::NUMBERS),
+            Names::new(100, 100),
+        )));
+        sources::add(&observers.metrics, filters.clone(), &directory, &waiting);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
@@ -121,6 +134,8 @@ impl Proxy {
             sessions: Registry::default(),
             drain: drain_seen,
             filters: filters.clone(),
+            observers: Arc::clone(&observers),
+            waiting,
         });
         let shared = Arc::new(Shared {
             core,
@@ -171,6 +186,11 @@ impl Proxy {
     /// How connections opened, of all listeners.
     pub fn openings(&self) -> &Openings {
         &self.shared.openings
+    }
+
+    /// Whoever hears of commands: the numbers and the live tail.
+    pub fn observers(&self) -> &Arc<Observers> {
+        &self.shared.core.observers
     }
 
     /// Client connections now.
@@ -244,8 +264,21 @@ impl Proxy {
             .directory
             .set_credentials(config.credentials.clone());
         self.shared.core.dialler.apply(config.upstream.clone());
+        let metrics = &self.observers().metrics;
+        metrics.tally.count(list::RELOADS, &["config", "ok"]);
+        metrics
+            .tally
+            .set(list::RELOAD_TIME, &["config"], seconds(SystemTime::now()));
         self.shared.core.config.store(Arc::new(config));
         restart
+    }
+
+    /// A configuration could not be used, and the one in force stays.
+    pub fn not_reloaded(&self) {
+        self.observers()
+            .metrics
+            .tally
+            .count(list::RELOADS, &["config", "failed"]);
     }
 
     /// Leaves in order: accepts for `drain.delay` more, then lets every session finish until `drain.deadline`.
@@ -254,6 +287,10 @@ impl Proxy {
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
         self.leaving.store(true, Ordering::Relaxed);
+        self.observers()
+            .metrics
+            .tally
+            .set(list::SESSIONS_DRAINING, &[], 1.0);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;

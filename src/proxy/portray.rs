@@ -9,6 +9,7 @@ use crate::filter::folder::{Counts, Event, Serving, Status};
 use crate::protocol::body::TopicRoute;
 use crate::session::Portrait;
 use crate::tls;
+use crate::upstream::{CircuitState, PeerHealth};
 
 pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
@@ -85,6 +86,24 @@ pub(super) fn session(portrait: Portrait) -> view::Session {
         in_flight: portrait.in_flight,
         held: portrait.held,
         brokers: portrait.brokers.into_iter().map(|(name, _)| name).collect(),
+    }
+}
+
+pub(super) fn health(peer: &PeerHealth) -> view::Health {
+    let circuit = match peer.circuit {
+        CircuitState::Closed => "closed",
+        CircuitState::Open => "open",
+        CircuitState::HalfOpen => "half-open",
+    };
+    view::Health {
+        address: peer.address.clone(),
+        connections: peer.connections,
+        dials: peer.dials,
+        failures: peer.failures,
+        failures_in_row: peer.failures_in_row,
+        circuit: circuit.to_owned(),
+        last_error: peer.last_error.clone(),
+        last_error_at: peer.last_error_at.map(time),
     }
 }
 

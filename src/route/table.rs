@@ -49,6 +49,11 @@ impl Table {
         Some((route, *asked))
     }
 
+    /// Every route kept.
+    pub(super) fn routes(&self) -> impl ExactSizeIterator<Item = (&String, &(Arc<TopicRoute>, Instant))> {
+        self.routes.iter()
+    }
+
     /// Where the broker of this name is.
     pub(super) fn address(&self, broker: &str) -> Option<BrokerAddress> {
         self.brokers.get(broker).and_then(preferred)

@@ -13,6 +13,7 @@
 //! Back-pressure is not reading: while the client takes no bytes its brokers are not read, and while a broker takes
 //! none the client is not read, until the broker is given up after ten seconds.
 
+mod account;
 mod born_host;
 mod delivery;
 mod dispatch;
@@ -20,12 +21,14 @@ mod drain;
 mod filtering;
 mod forward;
 mod gather;
+mod gauges;
 mod heartbeat;
 mod held;
 mod link_open;
 mod link_task;
 mod lookups;
 mod meeting;
+mod opaques;
 mod pushes;
 mod query;
 mod registry;
@@ -48,11 +51,13 @@ use crate::filter::folder::InForce;
 use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::Stream;
+use crate::telemetry::Observers;
 use crate::upstream::{Caller, Dialler};
 use state::State;
 
-pub use registry::{Portrait, Registry, Tally};
 pub use born_host::Counts as BornHostCounts;
+pub use gauges::Waiting;
+pub use registry::{Portrait, Registry, Tally};
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -72,6 +77,10 @@ pub struct Core {
     pub filters: InForce,
     /// Who is connected.
     pub sessions: Registry,
+    /// Whoever hears of commands.
+    pub observers: Arc<Observers>,
+    /// What waits in sessions now.
+    pub waiting: Arc<Waiting>,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
 }
@@ -172,6 +181,7 @@ impl Session {
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
         let peer = origin.peer;
         let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
+        let (observers, waiting) = (Arc::clone(&core.observers), Arc::clone(&core.waiting));
         let session = Arc::new(Self {
             number,
             since: SystemTime::now(),
@@ -179,7 +189,7 @@ impl Session {
             place,
             socket,
             peer,
-            state: Mutex::new(State::new(client)),
+            state: Mutex::new(State::new(client, observers, waiting)),
             wake: Notify::new(),
             client_room: Notify::new(),
         });

@@ -18,8 +18,6 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: Mutex<BTreeMap<u64, Weak<Session>>>,
-    /// What sessions carried that are over.
-    gone: Mutex<Tally>,
 }
 
 /// One session at one moment.
@@ -59,19 +57,6 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Bytes to the client.
     pub bytes_out: u64,
-}
-
-impl Tally {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests),
-            pushes: self.pushes.saturating_add(other.pushes),
-            bytes_in: self.bytes_in.saturating_add(other.bytes_in),
-            bytes_out: self.bytes_out.saturating_add(other.bytes_out),
-        }
-    }
 }
 
 /// Requests in the last window and in this one.
@@ -127,16 +112,8 @@ impl Registry {
         self.lock().insert(session.number, Arc::downgrade(session));
     }
 
-    /// The session of this number is over, and has carried this.
-    fn remove(&self, number: u64, tally: Tally) {
+    fn remove(&self, number: u64) {
         self.lock().remove(&number);
-        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        *gone = gone.plus(tally);
-    }
-
-    /// What sessions carried that are over.
-    pub fn gone(&self) -> Tally {
-        *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sessions of now, oldest first. Each is locked for a moment while it is looked at, one after the other.
@@ -208,12 +185,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let tally = {
-            let mut state = self.lock();
-            state.tally.bytes_out = state.client.written();
-            state.tally
-        };
-        self.core.sessions.remove(self.number, tally);
+        self.core.sessions.remove(self.number);
     }
 }
 

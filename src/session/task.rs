@@ -7,8 +7,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::{End, Session};
+use crate::metrics::{Traffic, list};
 use crate::protocol::Head;
 use crate::socket::{Inbox, Progress, ReadError};
+use crate::telemetry::Outcome;
 
 /// How long a client may take to close after the proxy has said its last.
 const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -20,6 +22,10 @@ const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 /// # Cancel safety
 /// Dropping the future closes the client's connection and all its links.
 pub async fn run(session: Arc<Session>, inbox: Inbox) {
+    let tally = &session.core.observers.metrics.tally;
+    let door = session.place.door.name();
+    tally.count(list::CONNECTIONS_OPENED, &[&door]);
+    tally.add(list::CONNECTIONS, &[&door], 1.0);
     let end = session.serve(inbox).await;
     session.take_leave();
     let mut tasks = {
@@ -29,6 +35,7 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
     };
     // The brokers must see this client gone before it comes back.
     tasks.shutdown().await;
+    session.account_for(&end);
     if matches!(end, End::Drained | End::Closed(_)) {
         session.part().await;
     }
@@ -42,6 +49,21 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
 }
 
 impl Session {
+    /// What is open has been abandoned, and the connection is one that ended.
+    fn account_for(&self, end: &End) {
+        let (reason, outcome) = match end {
+            End::Gone(_) => ("gone", Outcome::Abandoned),
+            End::Malformed(_) => ("malformed", Outcome::Abandoned),
+            End::Idle => ("idle", Outcome::Abandoned),
+            End::Drained => ("drained", Outcome::Abandoned),
+            End::Closed(_) => ("filter", Outcome::Closed),
+        };
+        self.lock().abandon(outcome);
+        let tally = &self.core.observers.metrics.tally;
+        tally.count(list::CONNECTIONS_CLOSED, &[reason]);
+        tally.add(list::CONNECTIONS, &[&self.place.door.name()], -1.0);
+    }
+
     async fn serve(self: &Arc<Self>, mut inbox: Inbox) -> End {
         let mut drain = self.core.drain.clone();
         let mut filters = self.core.filters.generations();
@@ -118,6 +140,11 @@ impl Session {
                 let head = Head::scan(&frame).map_err(ReadError::Decode)?;
                 state.heard = now;
                 state.tally.bytes_in = state.tally.bytes_in.saturating_add(frame.len() as u64);
+                self.core
+                    .observers
+                    .metrics
+                    .commands
+                    .moved(Traffic::FromClient, frame.len());
                 if head.is_response() {
                     self.client_answered(&mut state, &head, frame);
                 } else {
@@ -165,6 +192,8 @@ impl Session {
 
     /// Writes what the client takes, and lets brokers be read again when that made room.
     fn write_client(&self, state: &mut super::State, limit: usize) -> std::io::Result<Progress> {
+        let pushed = state.client.take_pushed();
+        state.ledger.sent(Traffic::ToClient, pushed);
         let was_full = state.client.len() > limit;
         let progress = state.client.flush(&self.socket);
         if was_full && state.client.len() <= limit {

@@ -21,6 +21,7 @@ mod folder;
 mod frames;
 mod heartbeat;
 mod links;
+mod metrics;
 mod mux;
 mod opening;
 mod ports;
