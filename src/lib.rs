@@ -25,7 +25,8 @@
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
-//! | [`telemetry`] | logs |
+//! | [`telemetry`] | logs, and the record of every command for those who look |
+//! | [`metrics`] | the numbers; their whole list is in [`metrics::list`] |
 //! | [`admin`] | what operators look at: the admin API, the console |
 //! | [`cli`] | the subcommands; the only room that prints |
 //! | [`dev`] | a stand-in cluster in memory; shares only [`protocol`] with the proxy |
@@ -88,6 +89,7 @@ pub mod config;
 pub mod dev;
 pub mod downstream;
 pub mod filter;
+pub mod metrics;
 pub mod protocol;
 pub mod proxy;
 pub mod route;

@@ -28,6 +28,7 @@ use super::view::{
     Upstreams,
 };
 use super::{acts, console};
+use crate::metrics::CONTENT_TYPE;
 
 /// Largest body of a request.
 const BODY: usize = 16 << 10;
@@ -200,14 +201,7 @@ async fn readyz(State(desk): State<Desk>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses(
     (status = 200, body = String, description = "Metrics."), (status = 401, body = Problem)))]
 async fn metrics(State(desk): State<Desk>) -> Response {
-    // OpenMetrics ends with this line and wants to be called by its name.
-    let text = desk.house.metrics();
-    let kind = if text.ends_with("# EOF\n") {
-        "application/openmetrics-text; version=1.0.0; charset=utf-8"
-    } else {
-        "text/plain; version=0.0.4; charset=utf-8"
-    };
-    ([(header::CONTENT_TYPE, kind)], text).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], desk.house.metrics()).into_response()
 }
 
 /// The process at a glance.

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use toml::Value;
 
-use super::orders::{Desk, done};
 use super::descriptors;
+use super::orders::{Desk, done};
 use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::runtime;
 
-use super::orders::{Desk, done};
 use super::descriptors;
+use super::orders::{Desk, done};
 use super::settings::Settings;
 use super::signals::{Signal, Signals};
 use crate::admin::view::{Done, Reload};
@@ -215,6 +215,7 @@ impl Service {
                 for problem in &said {
                     tracing::warn!("not reloaded: {problem}");
                 }
+                proxy.not_reloaded();
                 return Err(refused(desk, reason, said));
             }
             Err(error) => {

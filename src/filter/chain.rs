@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::subject::{Subject, Way};
+use super::trail::{Decided, Followed, Trail};
 use super::{Answer, Counters, Decision, Failure, Filter, Hook, Phase, Policy, Scope, Verdict};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, FRAME_LIMIT, Frame, response};
@@ -77,7 +78,7 @@ pub enum Outcome {
         next: Option<usize>,
     },
     /// It is forgotten.
-    Drop,
+    Drop(Box<Subject>),
     /// The connection ends.
     Close {
         /// The command.
@@ -85,6 +86,18 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+impl Outcome {
+    /// What was decided on the way here since this was asked last.
+    pub fn take_trail(&mut self) -> Trail {
+        let (Self::Forward(subject)
+        | Self::Answer { subject, .. }
+        | Self::Delay { subject, .. }
+        | Self::Drop(subject)
+        | Self::Close { subject, .. }) = self;
+        subject.take_trail()
+    }
 }
 
 /// Which members may want a code.
@@ -221,7 +234,7 @@ impl Chain {
                         return Outcome::Delay { subject, wait, next };
                     }
                 }
-                Verdict::Drop => return Outcome::Drop,
+                Verdict::Drop => return Outcome::Drop(subject),
                 Verdict::Close(reason) => return Outcome::Close { subject, reason },
             }
         }
@@ -303,6 +316,8 @@ impl Member {
         });
         let took = began.elapsed();
         let code = subject.request_code();
+        let is_changed = subject.differs(&before);
+        subject.note(self.decided(hook, &verdict, is_changed), took);
         match verdict {
             Ok(verdict) if self.mode == Mode::Shadow => {
                 self.counters.decided(&verdict, Decision::Shadowed, took);
@@ -321,14 +336,6 @@ impl Member {
                         "it answers a consumer 215, who asks again after 20 ms; hold the request with delay instead"
                     );
                 }
-                if hook == Hook::Request && verdict != Verdict::Forward {
-                    tracing::debug!(
-                        filter = &*self.name,
-                        code = code.0,
-                        verdict = verdict.name(),
-                        "decided"
-                    );
-                }
                 (subject, verdict, false)
             }
             Err(failure) => {
@@ -341,6 +348,27 @@ impl Member {
                 (subject, verdict, true)
             }
         }
+    }
+
+    /// What it decided, unless it only let the command pass.
+    fn decided(&self, hook: Hook, verdict: &Result<Verdict, Failure>, is_changed: bool) -> Option<Decided> {
+        let is_shadow = self.mode == Mode::Shadow;
+        let decided = match verdict {
+            Ok(verdict) => Decided::of(
+                &self.name,
+                hook,
+                verdict,
+                Followed {
+                    is_shadow,
+                    is_changed,
+                },
+            )?,
+            Err(failure) => Decided::new(&self.name, hook, "failed", Some(failure.to_string())),
+        };
+        if hook == Hook::Request {
+            tracing::debug!(filter = &*self.name, verdict = decided.verdict, "decided");
+        }
+        Some(decided)
     }
 
     /// What happens to the command when the filter fails.

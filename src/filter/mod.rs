@@ -29,6 +29,7 @@ mod state;
 mod status;
 mod store;
 mod subject;
+mod trail;
 mod verdict;
 
 pub use access::{Access, Action};
@@ -41,9 +42,10 @@ pub use load::{About, Budget, LoadError, Loaded, Loader, Source};
 pub use numbers::{BOUNDS, Change, Labels, Numbers, Value};
 pub use proxied::Proxied;
 pub use state::State;
-pub use status::{Counters, Decision};
+pub use status::{CALL_BOUNDS, Counters, Decision};
 pub use store::{Store, StoreError, Terms};
 pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
+pub use trail::{Decided, Trail};
 pub use verdict::{Answer, Verdict};
 
 /// Which of a filter's functions is called.

@@ -16,6 +16,26 @@ pub enum Decision {
     Shadowed,
 }
 
+/// Upper bounds of the parts that call times are counted in, seconds: from a look at a field to a budget used up.
+pub const CALL_BOUNDS: [f64; 12] = [
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1,
+];
+/// The same in nanoseconds.
+const CALL_LIMITS: [u64; 12] = [
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    100_000_000,
+];
+
 /// Counters of one filter; they survive its reloads.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -37,6 +57,8 @@ pub struct Counters {
     pub failures: AtomicU64,
     /// Time spent in calls, nanoseconds.
     pub nanos: AtomicU64,
+    /// Calls by their time: in each part of [`CALL_BOUNDS`], and above.
+    pub times: [AtomicU64; CALL_BOUNDS.len() + 1],
     last_failure: Mutex<Option<(SystemTime, String)>>,
     /// Second since 1970 and lines in it, packed.
     voice: AtomicU64,
@@ -73,7 +95,12 @@ impl Counters {
 
     fn called(&self, took: Duration) {
         add(&self.calls, 1);
-        add(&self.nanos, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        add(&self.nanos, nanos);
+        let at = CALL_LIMITS.partition_point(|limit| *limit < nanos);
+        if let Some(part) = self.times.get(at) {
+            add(part, 1);
+        }
     }
 
     /// Whether one more line about it may go into the log this second.

@@ -18,6 +18,9 @@ macro_rules! codes {
             /// Every named code of this set, in order of its number.
             pub const ALL: &[(Code, &str)] = &[$(($name, stringify!($name)),)*];
 
+            /// The same with plain numbers.
+            pub const NUMBERS: &[(i32, &str)] = &[$(($value, stringify!($name)),)*];
+
             /// The name of `code`, or `None` for a number that this version of Gimbal has no name for.
             pub fn name(code: Code) -> Option<&'static str> {
                 ALL.iter().find(|(c, _)| *c == code).map(|(_, n)| *n)

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::{Proxy, portray};
+use super::{Proxy, overview, portray};
 use crate::admin::view::{
     Broker, Counts, Done, Filter, Listener, NameServer, Overview, Reload, RouteQuery, Routes, Session,
     SessionQuery, Sessions, Status, Upstreams,
@@ -18,6 +18,7 @@ use crate::admin::{self, Action, Ending, Refused};
 use crate::downstream::{self, Shared};
 use crate::filter::folder::{InForce, SwitchError};
 use crate::telemetry::Tail;
+use crate::upstream::Role;
 
 /// Readings of the configuration that are remembered.
 const REMEMBERED: usize = 50;
@@ -53,7 +54,6 @@ pub struct House {
     leaving: Arc<AtomicBool>,
     chronicle: Mutex<Chronicle>,
     orders: mpsc::Sender<Order>,
-    tail: Tail,
     started: SystemTime,
     began: Instant,
 }
@@ -74,7 +74,6 @@ impl Proxy {
                 reloads: VecDeque::new(),
             }),
             orders,
-            tail: Tail::default(),
             started: SystemTime::now(),
             began: Instant::now(),
         };
@@ -269,6 +268,7 @@ impl admin::House for House {
 
     fn upstreams(&self) -> Upstreams {
         let core = &self.shared.core;
+        let health = core.dialler.health().snapshot();
         let mut links: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         for (broker, open) in core.sessions.portraits().flat_map(|portrait| portrait.brokers) {
             let (count, in_flight) = links.entry(broker).or_default();
@@ -278,20 +278,27 @@ impl admin::House for House {
         let brokers = core.directory.broker_data().into_iter().map(|data| {
             let (links, in_flight) = links.get(&data.name).copied().unwrap_or_default();
             Broker {
+                health: health
+                    .iter()
+                    .filter(|peer| peer.role == Role::Broker && peer.name == data.name)
+                    .map(portray::health)
+                    .collect(),
                 name: data.name,
                 cluster: data.cluster,
                 addresses: data.addresses,
                 links,
                 in_flight,
-                health: Vec::new(),
             }
         });
         let mut brokers: Vec<Broker> = brokers.collect();
         brokers.sort_by(|a, b| a.name.cmp(&b.name));
         let nameservers = core.config.load().nameservers.clone().into_iter();
         let nameservers = nameservers.map(|address| NameServer {
+            health: health
+                .iter()
+                .find(|peer| peer.role == Role::NameServer && peer.name == address)
+                .map(portray::health),
             address,
-            health: None,
         });
         Upstreams {
             nameservers: nameservers.collect(),
@@ -329,31 +336,28 @@ impl admin::House for House {
 
     fn overview(&self) -> Overview {
         let registry = &self.shared.core.sessions;
-        let (mut traffic, mut in_flight, mut sessions) = (registry.gone(), 0_usize, 0_usize);
+        let (mut in_flight, mut sessions) = (0_usize, 0_usize);
         for portrait in registry.portraits() {
-            traffic = traffic.plus(portrait.traffic);
             in_flight = in_flight.saturating_add(portrait.in_flight);
             sessions = sessions.saturating_add(1);
         }
-        Overview {
+        let mut overview = Overview {
             time_ms: ms_since_1970(SystemTime::now()),
             started_ms: ms_since_1970(self.started),
             sessions,
             in_flight,
-            requests: traffic.requests,
-            pushes: traffic.pushes,
-            bytes_in: traffic.bytes_in,
-            bytes_out: traffic.bytes_out,
             ..Overview::default()
-        }
+        };
+        overview::fill(&mut overview, &self.shared.core.observers.metrics);
+        overview
     }
 
     fn metrics(&self) -> String {
-        "# Metrics are on their way.\n".to_owned()
+        self.shared.core.observers.metrics.text()
     }
 
     fn tail(&self) -> Tail {
-        self.tail.clone()
+        self.shared.core.observers.tail.clone()
     }
 
     fn act(&self, action: Action) -> Ending {

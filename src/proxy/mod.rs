@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -18,8 +19,11 @@ use crate::config::{Config, sidecar};
 use crate::downstream::{Admission, ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
+use crate::metrics::{Commands, Metrics, Names, list, seconds};
+use crate::protocol::{request, response};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core, Counts, Memory, Registry, Tally};
+use crate::session::{BornHostCounts, Core, Counts, Memory, Registry, Tally, Waiting};
+use crate::telemetry::Observers;
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
@@ -28,7 +32,9 @@ use crate::worker::Workers;
 
 mod admin;
 mod house;
+mod overview;
 mod portray;
+mod sources;
 
 pub use admin::{apply_admin, start_admin};
 pub use house::{Chronicle, House, Order};
@@ -110,6 +116,13 @@ impl Proxy {
         let state_dir = config.state_dir.clone();
         let watched = Arc::clone(&dialler);
         let memory = Memory::new(config.limits.memory);
+        let waiting = Arc::new(Waiting::default());
+        let observers = Arc::new(Observers::new(Metrics::new(
+            env!("CARGO_PKG_VERSION"),
+            Commands::new(request::NUMBERS, response::NUMBERS),
+            Names::new(100, 100),
+        )));
+        sources::add(&observers.metrics, filters.clone(), &directory, &waiting);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
@@ -122,6 +135,8 @@ impl Proxy {
             memory,
             counts: Counts::default(),
             users: Tally::default(),
+            observers: Arc::clone(&observers),
+            waiting,
         });
         let shared = Arc::new(Shared {
             core,
@@ -182,6 +197,11 @@ impl Proxy {
     /// Limits on connections, and how many there are.
     pub fn admission(&self) -> &Admission {
         &self.shared.admission
+    }
+
+    /// Whoever hears of commands: the numbers and the live tail.
+    pub fn observers(&self) -> &Arc<Observers> {
+        &self.shared.core.observers
     }
 
     /// Client connections now.
@@ -250,9 +270,22 @@ impl Proxy {
             .set_credentials(config.credentials.clone());
         self.shared.core.dialler.apply(config.upstream.clone());
         self.shared.core.memory.resize(config.limits.memory);
+        let metrics = &self.observers().metrics;
+        metrics.tally.count(list::RELOADS, &["config", "ok"]);
+        metrics
+            .tally
+            .set(list::RELOAD_TIME, &["config"], seconds(SystemTime::now()));
         self.shared.core.config.store(Arc::new(config));
         self.shared.admission.look_again();
         restart
+    }
+
+    /// A configuration could not be used, and the one in force stays.
+    pub fn not_reloaded(&self) {
+        self.observers()
+            .metrics
+            .tally
+            .count(list::RELOADS, &["config", "failed"]);
     }
 
     /// Leaves in order: accepts for `drain.delay` more, then lets every session finish until `drain.deadline`.
@@ -261,6 +294,10 @@ impl Proxy {
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
         self.leaving.store(true, Ordering::Relaxed);
+        self.observers()
+            .metrics
+            .tally
+            .set(list::SESSIONS_DRAINING, &[], 1.0);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;

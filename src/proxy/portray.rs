@@ -9,6 +9,7 @@ use crate::filter::folder::{Counts, Event, Serving, Status};
 use crate::protocol::body::TopicRoute;
 use crate::session::Portrait;
 use crate::tls;
+use crate::upstream::{CircuitState, PeerHealth};
 
 pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
@@ -61,7 +62,7 @@ fn certificate(state: &tls::CertificateState) -> view::Certificate {
 }
 
 pub(super) fn session(portrait: Portrait) -> view::Session {
-    let traffic = portrait.traffic;
+    let carried = portrait.carried;
     view::Session {
         session: portrait.session,
         client: portrait.client,
@@ -77,14 +78,32 @@ pub(super) fn session(portrait: Portrait) -> view::Session {
         version: portrait.version,
         since: portrait.since.map(time).unwrap_or_default(),
         idle_ms: u64::try_from(portrait.idle.as_millis()).unwrap_or(u64::MAX),
-        requests: traffic.requests,
-        pushes: traffic.pushes,
-        bytes_in: traffic.bytes_in,
-        bytes_out: traffic.bytes_out,
+        requests: carried.requests,
+        pushes: carried.pushes,
+        bytes_in: carried.bytes_in,
+        bytes_out: carried.bytes_out,
         requests_per_s: (portrait.requests_per_s * 100.0).round() / 100.0,
         in_flight: portrait.in_flight,
         held: portrait.held,
         brokers: portrait.brokers.into_iter().map(|(name, _)| name).collect(),
+    }
+}
+
+pub(super) fn health(peer: &PeerHealth) -> view::Health {
+    let circuit = match peer.circuit {
+        CircuitState::Closed => "closed",
+        CircuitState::Open => "open",
+        CircuitState::HalfOpen => "half-open",
+    };
+    view::Health {
+        address: peer.address.clone(),
+        connections: peer.connections,
+        dials: peer.dials,
+        failures: peer.failures,
+        failures_in_row: peer.failures_in_row,
+        circuit: circuit.to_owned(),
+        last_error: peer.last_error.clone(),
+        last_error_at: peer.last_error_at.map(time),
     }
 }
 

@@ -92,6 +92,9 @@ pub struct Directory {
     heard: AtomicBool,
     /// Brokers being asked about because they could not be reached.
     suspects: Mutex<HashSet<String>>,
+    /// Routes wanted on the data path that were kept and young, and that were not.
+    hits: AtomicU64,
+    misses: AtomicU64,
 }
 
 impl Directory {
@@ -110,6 +113,8 @@ impl Directory {
             unreachable: AtomicBool::new(false),
             heard: AtomicBool::new(false),
             suspects: Mutex::default(),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 
@@ -224,8 +229,19 @@ impl Directory {
     /// The route of a topic if it is known and not old.
     pub fn cached(&self, topic: &str) -> Option<Arc<TopicRoute>> {
         let table = self.table();
-        let (route, asked) = table.route(topic)?;
-        (asked.elapsed() < ROUTE_AGE).then(|| Arc::clone(route))
+        let young = table
+            .route(topic)
+            .filter(|(_, asked)| asked.elapsed() < ROUTE_AGE);
+        let counter = if young.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        young.map(|(route, _)| Arc::clone(route))
+    }
+
+    /// Routes kept, and how often one was kept and young, or was not, when the data path wanted it.
+    pub fn cache_counts(&self) -> (usize, u64, u64) {
+        let kept = self.table().routes().len();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (kept, read(&self.hits), read(&self.misses))
     }
 
     /// The route of a topic as last heard, however old.
@@ -361,9 +377,9 @@ impl Directory {
     /// Every route kept, with its age.
     pub fn kept_routes(&self) -> Vec<(String, Arc<TopicRoute>, Duration)> {
         let table = self.table();
-        let routes = table.routes();
-        routes
-            .map(|(topic, route, asked)| (topic.clone(), Arc::clone(route), asked.elapsed()))
+        table
+            .routes()
+            .map(|(topic, (route, asked))| (topic.clone(), Arc::clone(route), asked.elapsed()))
             .collect()
     }
 

@@ -7,6 +7,7 @@
 
 mod directory;
 mod max_wait;
+mod named;
 mod permit;
 mod router;
 mod table;
@@ -14,6 +15,7 @@ mod transactions;
 
 pub use directory::{Directory, Lookup, LookupError};
 pub use max_wait::{max_hold, max_wait, wait_after_hold};
+pub use named::Named;
 pub use permit::{is_nameserver_code, refusal};
 pub use router::{Plan, plan};
 pub use table::BrokerAddress;

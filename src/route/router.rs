@@ -1,9 +1,10 @@
 //! From a request to the kind of place it belongs to: names only, no addresses and no waiting.
 
+use crate::protocol::Code;
 use crate::protocol::body::{AckBatch, ClientConfig};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Fields};
 
+use super::named::Named;
 use super::permit::{is_nameserver_change, is_nameserver_code};
 
 /// Prefix of the pseudo broker names of static topics (`MixAll.LOGICAL_QUEUE_MOCK_BROKER_PREFIX`).
@@ -70,8 +71,8 @@ pub enum Plan {
     Transaction,
 }
 
-/// Plans a request from its code, ext fields and body.
-pub fn plan(code: Code, fields: &Fields<'_>, body: &[u8]) -> Plan {
+/// Plans a request from its code, what its ext fields name, and its body.
+pub fn plan(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
     match code {
         rq::GET_ROUTEINFO_BY_TOPIC => Plan::TopicRoute,
         rq::GET_BROKER_CLUSTER_INFO => Plan::ClusterInfo,
@@ -81,77 +82,73 @@ pub fn plan(code: Code, fields: &Fields<'_>, body: &[u8]) -> Plan {
         code if is_nameserver_code(code) => Plan::NameServer {
             every: is_nameserver_change(code),
         },
-        _ => named(code, fields, body).unwrap_or_else(|| unnamed(code, fields, body)),
+        _ => named(code, names, body).unwrap_or_else(|| unnamed(code, names, body)),
     }
 }
 
 /// The broker that the request itself names.
-fn named(code: Code, fields: &Fields<'_>, body: &[u8]) -> Option<Plan> {
+fn named(code: Code, names: &Named<'_>, body: &[u8]) -> Option<Plan> {
+    let in_body;
     let name = match code {
-        rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => {
-            fields.first_of(&["n", "bname"])?
+        rq::BATCH_ACK_MESSAGE => {
+            in_body = AckBatch::decode(body).ok()?.broker_name;
+            in_body.as_str()
         }
-        rq::BATCH_ACK_MESSAGE => AckBatch::decode(body).ok()?.broker_name.into(),
-        // `brokerName` is what tools and brokers put into a direct consumption.
-        rq::CONSUME_MESSAGE_DIRECTLY => fields.first_of(&["bname", "brokerName"])?,
-        _ => fields.find("bname")?,
+        _ => names.broker(code)?,
     };
     if name.is_empty() {
         return None;
     }
     if name.starts_with(MOCK_PREFIX) {
-        let topic = fields.first_of(&["topic", "b"])?.into_owned();
-        let queue = fields.first_of(&["queueId", "e"])?.trim().parse().ok()?;
+        let (topic, queue) = names.static_queue()?;
         return Some(Plan::StaticQueue {
-            mock: name.into_owned(),
-            topic,
+            mock: name.to_owned(),
+            topic: topic.to_owned(),
             queue,
         });
     }
-    Some(Plan::Broker(name.into_owned()))
+    Some(Plan::Broker(name.to_owned()))
 }
 
-fn unnamed(code: Code, fields: &Fields<'_>, body: &[u8]) -> Plan {
-    let text = |name| fields.find(name).map(std::borrow::Cow::into_owned);
+fn unnamed(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
     match code {
-        rq::SEND_MESSAGE | rq::SEND_REPLY_MESSAGE => Plan::Send {
-            topic: text("topic").unwrap_or_default(),
-            template: text("defaultTopic"),
-            queue: fields.int("queueId").unwrap_or(-1),
-        },
-        rq::SEND_MESSAGE_V2 | rq::SEND_BATCH_MESSAGE | rq::SEND_REPLY_MESSAGE_V2 => Plan::Send {
-            topic: text("b").unwrap_or_default(),
-            template: text("c"),
-            queue: fields.int("e").unwrap_or(-1),
+        rq::SEND_MESSAGE
+        | rq::SEND_REPLY_MESSAGE
+        | rq::SEND_MESSAGE_V2
+        | rq::SEND_BATCH_MESSAGE
+        | rq::SEND_REPLY_MESSAGE_V2 => Plan::Send {
+            topic: names.topic_text().unwrap_or_default(),
+            template: names.template(),
+            queue: names.queue().unwrap_or(-1),
         },
         rq::END_TRANSACTION => Plan::Transaction,
-        rq::ACK_MESSAGE | rq::CHANGE_MESSAGE_INVISIBLETIME => match handle_broker(fields) {
+        rq::ACK_MESSAGE | rq::CHANGE_MESSAGE_INVISIBLETIME => match handle_broker(names) {
             Some(broker) => Plan::Broker(broker),
-            None => Plan::Unnamed { topic: text("topic") },
+            None => Plan::Unnamed {
+                topic: names.topic_text(),
+            },
         },
         rq::QUERY_MESSAGE => Plan::Query {
-            topic: text("topic").unwrap_or_default(),
+            topic: names.topic_text().unwrap_or_default(),
         },
         rq::GET_CONSUMER_LIST_BY_GROUP => Plan::Registration {
-            group: text("consumerGroup").unwrap_or_default(),
+            group: names.consumer_group().unwrap_or_default().to_owned(),
         },
         rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => {
             Plan::AnyOfTopic(ClientConfig::decode(body).unwrap_or_default().topic().to_owned())
         }
         // Without a name this is the fault detector's probe: any broker of the topic shows that it lives.
-        rq::GET_MAX_OFFSET => Plan::AnyOfTopic(text("topic").unwrap_or_default()),
-        _ => Plan::Unnamed { topic: text("topic") },
+        rq::GET_MAX_OFFSET => Plan::AnyOfTopic(names.topic_text().unwrap_or_default()),
+        _ => Plan::Unnamed {
+            topic: names.topic_text(),
+        },
     }
 }
 
 /// The broker named in the POP handle of an ack.
-fn handle_broker(fields: &Fields<'_>) -> Option<String> {
-    let handle = fields.find("extraInfo")?;
-    handle
-        .split(' ')
-        .nth(HANDLE_BROKER)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
+fn handle_broker(names: &Named<'_>) -> Option<String> {
+    let name = names.handle()?.split(' ').nth(HANDLE_BROKER)?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -165,7 +162,8 @@ mod tests {
             command.set_field(name, *value);
         }
         let frame = command.encode().unwrap();
-        plan(code, &Head::scan(&frame).unwrap().fields(&frame), frame.body())
+        let fields = Head::scan(&frame).unwrap().fields(&frame);
+        plan(code, &Named::of(code, &fields), frame.body())
     }
 
     #[test]

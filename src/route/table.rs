@@ -49,11 +49,9 @@ impl Table {
         Some((route, *asked))
     }
 
-    /// Every route kept, and when it was asked for.
-    pub(super) fn routes(&self) -> impl Iterator<Item = (&String, &Arc<TopicRoute>, Instant)> {
-        self.routes
-            .iter()
-            .map(|(topic, (route, asked))| (topic, route, *asked))
+    /// Every route kept.
+    pub(super) fn routes(&self) -> impl ExactSizeIterator<Item = (&String, &(Arc<TopicRoute>, Instant))> {
+        self.routes.iter()
     }
 
     /// Where the broker of this name is.

@@ -12,7 +12,8 @@ use super::{Session, State};
 use crate::filter::messages::Acknowledge;
 use crate::filter::{Asked, Outcome, Phase, Subject, Way, names};
 use crate::protocol::request as rq;
-use crate::protocol::{Command, Frame, Head, response};
+use crate::protocol::{Code, Command, Frame, Head, response};
+use crate::telemetry::Outcome::{Closed, Failed};
 use crate::upstream::Reply;
 
 /// How long an acknowledgement of Gimbal's own may take.
@@ -25,13 +26,17 @@ impl Session {
         state: &mut State,
         asked: Option<&Arc<Asked>>,
         link: Option<u32>,
-        frame: Frame,
+        (frame, opaque, code): (Frame, i32, Code),
     ) {
+        let slot = link.and_then(|id| state.links.get(&id));
+        if let Some(broker) = slot.map(|slot| Arc::clone(&slot.link.broker)) {
+            state.note_broker(opaque, &broker);
+        }
         match asked {
-            None => state.client.push(frame),
+            None => state.give(opaque, code, frame),
             Some(asked) => match self.with_names_of_client(asked, frame) {
-                Ok(frame) => self.respond(state, asked, link, frame),
-                Err(answer) => state.answer(&answer),
+                Ok(frame) => self.respond(state, asked, link, (frame, opaque, code)),
+                Err(answer) => state.answer_as(Failed, &answer),
             },
         }
     }
@@ -47,7 +52,7 @@ impl Session {
             return state.answer(answer);
         }
         match answer.encode() {
-            Ok(frame) => self.deliver(state, asked, None, frame),
+            Ok(frame) => self.deliver(state, asked, None, (frame, answer.opaque, answer.code)),
             Err(_too_long) => state.answer(answer),
         }
     }
@@ -81,13 +86,19 @@ impl Session {
         }
     }
 
-    fn respond(self: &Arc<Self>, state: &mut State, asked: &Arc<Asked>, link: Option<u32>, frame: Frame) {
+    fn respond(
+        self: &Arc<Self>,
+        state: &mut State,
+        asked: &Arc<Asked>,
+        link: Option<u32>,
+        (frame, opaque, code): (Frame, i32, Code),
+    ) {
         let chain = self.meet(state);
         if !chain.wants(Phase::Response, asked.code, false) {
-            return state.client.push(frame);
+            return state.give(opaque, code, frame);
         }
         let Ok(head) = Head::scan(&frame) else {
-            return state.client.push(frame);
+            return state.give(opaque, code, frame);
         };
         let broker = link.and_then(|id| Some(Arc::clone(&state.links.get(&id)?.link.broker)));
         let mut client = Arc::clone(&state.filters.client);
@@ -98,7 +109,9 @@ impl Session {
         let subject = Subject::response(Way::Response, head, frame, Arc::clone(asked), client)
             .with_broker(broker)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
-        let refusal = match chain.respond(Box::new(subject), usize::MAX) {
+        let mut outcome = chain.respond(Box::new(subject), usize::MAX);
+        state.note_trail(opaque, Phase::Response, outcome.take_trail());
+        let (refusal, outcome) = match outcome {
             Outcome::Forward(mut subject) => {
                 self.note_names(state, &mut subject);
                 match subject.into_parts() {
@@ -106,20 +119,22 @@ impl Session {
                         for message in parts.acknowledge {
                             self.acknowledge(state, link, asked, &message);
                         }
-                        return state.client.push(parts.frame);
+                        return state.give(parts.head.opaque, parts.head.code, parts.frame);
                     }
-                    Err(why) => format!("gimbal: {why}"),
+                    Err(why) => (format!("gimbal: {why}"), Failed),
                 }
             }
             Outcome::Close { reason, .. } => {
                 self.close(state, reason.clone());
-                reason
+                (reason, Closed)
             }
             // A response is neither answered, held nor dropped: `respond` has put answers in its place.
-            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => "gimbal: no verdict".to_owned(),
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop(_) => {
+                ("gimbal: no verdict".to_owned(), Failed)
+            }
         };
         let answer = Command::answer(&question.0, question.1, response::SYSTEM_ERROR);
-        state.answer(&answer.with_remark(refusal));
+        state.answer_as(outcome, &answer.with_remark(refusal));
     }
 
     /// Acknowledges a message that a filter took out of a pop, or the broker would give it to the group again.

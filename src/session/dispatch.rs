@@ -12,18 +12,24 @@ use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head, Kind, response};
-use crate::route::{LookupError, Plan, plan, refusal};
+use crate::route::{LookupError, Named, Plan, plan, refusal};
 use crate::socket::LARGE_FRAME;
+use crate::telemetry::Outcome;
 use crate::upstream::Reply;
 
 impl Session {
     /// Takes one request of the client.
     pub(super) fn request(self: &Arc<Self>, state: &mut State, head: Head, frame: Frame, now: Instant) {
+        let config = self.core.config.load();
+        state.speaks = Some((head.language, head.version));
+        let early = {
+            let names = Named::of(head.code, &head.fields(&frame));
+            state.begin(&head, &frame, &names, now);
+            plan(head.code, &names, frame.body())
+        };
         let Some((head, frame)) = self.kept_apart(state, head, frame) else {
             return;
         };
-        let config = self.core.config.load();
-        state.speaks = Some((head.language, head.version));
         if self.turned_away(state, &head, frame.kind(), now) {
             return;
         }
@@ -31,12 +37,13 @@ impl Session {
         if let Some(remark) = refusal(head.code, allow) {
             state.answer_error(
                 (&head, frame.kind()),
+                Outcome::Refused,
                 response::REQUEST_CODE_NOT_SUPPORTED,
                 &remark,
             );
             return;
         }
-        self.judge(state, &config, (head, frame), now);
+        self.judge(state, &config, (head, frame, early), now);
     }
 
     /// Heartbeats and unregistrations are kept for as long as the client is there: they may not be of any size, and not
@@ -56,18 +63,29 @@ impl Session {
             return Some((head, copy));
         }
         let remark = format!("gimbal: it has {} bytes, more than anybody keeps", frame.len());
-        state.answer_error((&head, frame.kind()), response::SYSTEM_ERROR, &remark);
+        state.answer_error(
+            (&head, frame.kind()),
+            Outcome::Refused,
+            response::SYSTEM_ERROR,
+            &remark,
+        );
         None
     }
 
     /// Goes on with a request that nobody has anything against.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, request: Request) {
-        let fields = request.head.fields(&request.frame);
-        let plan = plan(request.head.code, &fields, request.frame.body());
+        let names = Named::of(request.head.code, &request.head.fields(&request.frame));
+        let plan = plan(request.head.code, &names, request.frame.body());
+        drop(names);
+        state.note_left(request.head.opaque);
         self.dispatch(state, request, plan);
     }
 
-    fn dispatch(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
+    /// Goes on with a request to where it belongs.
+    pub(super) fn dispatch(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
+        if matches!(plan, Plan::TopicRoute | Plan::ClusterInfo) {
+            state.will_end(request.head.opaque, Outcome::Answered);
+        }
         match plan {
             Plan::TopicRoute => self.answer_topic_route(state, request),
             Plan::ClusterInfo => self.answer_cluster_info(state, request),
@@ -140,7 +158,12 @@ impl Session {
             Err(LookupError::Unknown) => return self.without_route(state, request, plan),
             Err(error) => {
                 let remark = format!("gimbal: {error}");
-                return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+                return state.answer_error(
+                    request.asked(),
+                    Outcome::Failed,
+                    response::SERVICE_NOT_AVAILABLE,
+                    &remark,
+                );
             }
         };
         let broker = match &plan {
@@ -184,7 +207,12 @@ impl Session {
                     return self.forward(state, &broker, request, Reply::Unnamed);
                 }
                 let remark = "gimbal: no name server has a route of this topic";
-                state.answer_error(request.asked(), response::TOPIC_NOT_EXIST, remark);
+                state.answer_error(
+                    request.asked(),
+                    Outcome::Failed,
+                    response::TOPIC_NOT_EXIST,
+                    remark,
+                );
             }
         }
     }
@@ -202,7 +230,7 @@ impl Session {
             rq::END_TRANSACTION => response::SYSTEM_ERROR,
             _ => response::VERSION_NOT_SUPPORTED,
         };
-        state.answer_error(request.asked(), code, &remark);
+        state.answer_error(request.asked(), Outcome::Failed, code, &remark);
     }
 
     /// Learns the topic of a producer's send: its masters must all know this producer.
@@ -225,7 +253,8 @@ impl Session {
             return false;
         }
         let remark = "gimbal: this instance is shutting down";
-        state.answer(&Command::answer(head, kind, response::GO_AWAY).with_remark(remark));
+        let answer = Command::answer(head, kind, response::GO_AWAY).with_remark(remark);
+        state.answer_as(Outcome::Refused, &answer);
         state.sent_away = Some(now);
         state.due_by(now + LINGER);
         true

@@ -10,6 +10,7 @@ use super::request::is_pull;
 use super::{Session, State};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Head, Language};
+use crate::telemetry::Outcome;
 use crate::upstream::Pending;
 
 /// Clients beat every 30 s; just before that is the best moment to lose their connection.
@@ -74,7 +75,7 @@ impl Session {
                 continue;
             };
             for lost in slot.link.take_if(&|pending| is_parked(pending.code)) {
-                state.answer(&nothing_new(&lost.pending));
+                state.answer_as(Outcome::Answered, &nothing_new(&lost.pending));
             }
         }
     }

@@ -12,12 +12,13 @@ use super::{Session, State};
 use crate::auth::{Identity, Refusal, Seal};
 use crate::config::Config;
 use crate::filter::{
-    Answer, Asked, Chain, Names, Outcome, Parts, Phase, Signed, Subject, Way, names, quiet_code,
+    Answer, Asked, Chain, Names, Outcome as Verdict, Parts, Phase, Signed, Subject, Way, names, quiet_code,
     waits_for_messages,
 };
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
-use crate::route::{max_hold, max_wait, wait_after_hold};
+use crate::route::{Plan, max_hold, max_wait, wait_after_hold};
+use crate::telemetry::Outcome;
 
 /// How long a connection that a filter closes may take to get its last answers out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -58,7 +59,7 @@ impl Session {
         self: &Arc<Self>,
         state: &mut State,
         config: &Config,
-        (head, frame): (Head, Frame),
+        (head, frame, early): (Head, Frame, Plan),
         now: Instant,
     ) {
         let chain = self.meet(state);
@@ -73,9 +74,10 @@ impl Session {
                 frame,
                 own: None,
             };
-            return self.admit(state, request);
+            return self.dispatch(state, request, early);
         }
         let ticket = ticket(config, (&head, &frame), now);
+        state.note_user(head.opaque, ticket.identity.user());
         let credentials = config.credentials.as_deref();
         let refusal = credentials.and_then(|keys| keys.refusal(&ticket.identity));
         // A client that is refused its routes reports a missing topic, and somebody looks for that. It gets them, as
@@ -83,7 +85,7 @@ impl Session {
         if let Some(refusal) = refusal.filter(|_| head.code != rq::GET_ROUTEINFO_BY_TOPIC) {
             debug!(peer = %self.peer, code = head.code.0, error = %refusal, "refused");
             let remark = format!("gimbal: {refusal}");
-            return state.answer_error((&head, frame.kind()), Refusal::CODE, &remark);
+            return state.answer_error((&head, frame.kind()), Outcome::Refused, Refusal::CODE, &remark);
         }
         if let Some(user) = ticket.identity.user()
             && !self.count_user(state, user, (&head, &frame))
@@ -127,9 +129,12 @@ impl Session {
         from: usize,
         (subject, ticket): (Box<Subject>, Ticket),
     ) {
-        match chain.decide(subject, from) {
-            Outcome::Forward(subject) => self.release(state, chain, *subject, ticket),
-            Outcome::Answer {
+        let opaque = subject.head().opaque;
+        let mut outcome = chain.decide(subject, from);
+        state.note_trail(opaque, Phase::Request, outcome.take_trail());
+        match outcome {
+            Verdict::Forward(subject) => self.release(state, chain, *subject, ticket),
+            Verdict::Answer {
                 mut subject,
                 answer,
                 by,
@@ -141,7 +146,7 @@ impl Session {
                 }
                 self.answer_of_filter(state, chain, *subject, (&answer, by));
             }
-            Outcome::Delay {
+            Verdict::Delay {
                 mut subject,
                 wait,
                 next,
@@ -153,9 +158,13 @@ impl Session {
                 };
                 state.hold(Held::new(*subject, ticket, wait, stage));
             }
-            Outcome::Drop => debug!(peer = %self.peer, "a filter dropped a one-way command"),
-            Outcome::Close { subject, reason } => {
-                state.answer_error((subject.head(), subject.kind()), response::SYSTEM_ERROR, &reason);
+            Verdict::Drop(_) => {
+                debug!(peer = %self.peer, "a filter dropped a one-way command");
+                state.end(opaque, Some(Outcome::Dropped));
+            }
+            Verdict::Close { subject, reason } => {
+                let asked = (subject.head(), subject.kind());
+                state.answer_error(asked, Outcome::Closed, response::SYSTEM_ERROR, &reason);
                 self.close(state, reason);
             }
         }
@@ -191,7 +200,7 @@ impl Session {
                     self.beat_refused(state, own, true);
                 }
                 debug!(peer = %self.peer, code = original.0.code.0, error = remark, "a changed request cannot go on");
-                state.answer_error((&original.0, original.1), code, &remark);
+                state.answer_error((&original.0, original.1), Outcome::Refused, code, &remark);
             }
         }
     }
@@ -264,6 +273,8 @@ impl Session {
         (answer, by): (&Answer, usize),
     ) {
         let command = answer.to_command(subject.head(), subject.kind());
+        let opaque = command.opaque;
+        state.will_end(opaque, Outcome::Denied);
         if !chain.wants(Phase::Response, subject.request_code(), false) || by == 0 {
             return state.answer(&command);
         }
@@ -274,19 +285,21 @@ impl Session {
         };
         let response = Subject::response(Way::Response, head, frame, asked, client)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
-        match chain.respond(Box::new(response), by) {
-            Outcome::Close { subject, reason } => {
+        let mut outcome = chain.respond(Box::new(response), by);
+        state.note_trail(opaque, Phase::Response, outcome.take_trail());
+        match outcome {
+            Verdict::Close { subject, reason } => {
                 let (head, kind) = (subject.head(), subject.kind());
                 let refusal = Command::answer(head, kind, response::SYSTEM_ERROR);
                 state.answer(&refusal.with_remark(reason.as_str()));
                 self.close(state, reason);
             }
-            Outcome::Forward(response) => match response.into_parts() {
-                Ok(parts) => state.client.push(parts.frame),
+            Verdict::Forward(response) => match response.into_parts() {
+                Ok(parts) => state.give(parts.head.opaque, parts.head.code, parts.frame),
                 Err(_unwritable) => state.answer(&command),
             },
             // A response is neither answered, held nor dropped.
-            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => state.answer(&command),
+            Verdict::Answer { .. } | Verdict::Delay { .. } | Verdict::Drop(_) => state.answer(&command),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::protocol::body::{ConsumerGroup, QueueSet, encode_lock_answer};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, response};
 use crate::route::{HalfMessage, Plan};
+use crate::telemetry::Outcome;
 use crate::upstream::{Phase, Reply};
 
 impl Session {
@@ -26,7 +27,12 @@ impl Session {
         if reads_only && is_send(code) {
             self.core.directory.suspect(broker);
             let remark = format!("gimbal: broker {broker} has no master now");
-            return state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+            return state.answer_error(
+                request.asked(),
+                Outcome::Failed,
+                response::SERVICE_NOT_AVAILABLE,
+                &remark,
+            );
         }
         let reply = match reply {
             Reply::Client if needs_look(code, self.place.door.rewrites_store_hosts()) => Reply::Look,
@@ -34,9 +40,13 @@ impl Session {
         };
         let pending = request.pending(reply);
         let due = pending.as_ref().map(|pending| pending.deadline);
+        let (opaque, broker) = (request.head.opaque, Arc::clone(&slot.link.broker));
         slot.link.send(request.head, request.frame, pending);
         if let Some(due) = due {
             state.due_by(due);
+        } else {
+            state.note_broker(opaque, &broker);
+            state.end(opaque, None);
         }
     }
 
@@ -58,7 +68,7 @@ impl Session {
     pub(super) fn forward_queues(self: &Arc<Self>, state: &mut State, request: &Request) {
         let Ok(set) = QueueSet::decode(request.frame.body()) else {
             let remark = "gimbal: the body is not a set of queues";
-            return state.answer_error(request.asked(), response::SYSTEM_ERROR, remark);
+            return state.answer_error(request.asked(), Outcome::Failed, response::SYSTEM_ERROR, remark);
         };
         let directory = &self.core.directory;
         let parts = set.by_broker(&|name, topic, queue| directory.known(topic)?.static_owner(name, queue));
@@ -74,10 +84,10 @@ impl Session {
         if parts.is_empty() {
             // As a broker answers: nothing was asked for, and nothing is held.
             let nothing = Command::answer(&request.head, request.frame.kind(), response::SUCCESS);
-            if !request.head.is_oneway() {
-                state.answer(&nothing.with_body(encode_lock_answer(&[])));
+            if request.head.is_oneway() {
+                return state.end(request.head.opaque, Some(Outcome::Answered));
             }
-            return;
+            return state.answer_as(Outcome::Answered, &nothing.with_body(encode_lock_answer(&[])));
         }
         let what = match request.head.code {
             rq::LOCK_BATCH_MQ => Gathering::Lock,
@@ -90,7 +100,7 @@ impl Session {
             Ok(parts) => parts,
             Err(why) => {
                 let remark = format!("gimbal: the queues are on several brokers: {why}");
-                return state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
+                return state.answer_error(request.asked(), Outcome::Failed, response::SYSTEM_ERROR, &remark);
             }
         };
         let gather = state.add_gather(Gather::new(what, request, parts.len()));

@@ -11,6 +11,7 @@ use super::{Session, State};
 use crate::filter::Asked;
 use crate::protocol::body::{QueueSet, encode_lock_answer};
 use crate::protocol::{Command, Frame, Head, Kind, response};
+use crate::telemetry::Outcome;
 
 /// What is being put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,9 +119,18 @@ impl Session {
             // An error of Gimbal's own is for the client alone.
             asked = None;
         }
-        let everybody = std::iter::once((head, kind)).chain(followers);
-        for (head, _kind) in everybody.filter(|(head, _)| !head.is_oneway()) {
+        let outcome = if answers.is_empty() && answer.code != response::SUCCESS {
+            Outcome::Failed
+        } else {
+            Outcome::Answered
+        };
+        for (head, _kind) in std::iter::once((head, kind)).chain(followers) {
+            if head.is_oneway() {
+                state.end(head.opaque, Some(Outcome::Forwarded));
+                continue;
+            }
             answer.opaque = head.opaque;
+            state.will_end(head.opaque, outcome);
             self.deliver_command(state, asked.as_ref(), &answer);
         }
     }

@@ -13,6 +13,7 @@ use super::{Session, State};
 use crate::protocol::body::Heartbeat;
 use crate::protocol::{Command, Frame, Head, OWN_VERSION, response};
 use crate::socket::LARGE_FRAME;
+use crate::telemetry::Outcome;
 use crate::upstream::{Phase, Reply};
 
 /// A client beats once per broker name and id of its routes, all to this one address and all the same. Within this
@@ -88,7 +89,7 @@ impl Session {
             Ok(heartbeat) => heartbeat,
             Err(error) => {
                 let remark = format!("gimbal: {error}");
-                return state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
+                return state.answer_error(request.asked(), Outcome::Failed, response::SYSTEM_ERROR, &remark);
             }
         };
         state.filters.note_client_id(&heartbeat.client_id);
@@ -148,6 +149,7 @@ impl Session {
             return false;
         };
         answer.opaque = request.head.opaque;
+        state.will_end(answer.opaque, Outcome::Answered);
         self.deliver_command(state, request.asked.as_ref(), &answer);
         true
     }

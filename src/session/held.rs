@@ -12,6 +12,7 @@ use crate::filter::{Chain, Client, Names, Subject};
 use crate::protocol::body::{ClientConfig, Heartbeat, QueueSet};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Fields, Frame, Head, response};
+use crate::telemetry::Outcome;
 
 /// Requests of one client that may be held at a time; beyond it the client is not read.
 const HELD_OPEN: usize = 4_096;
@@ -215,7 +216,7 @@ impl State {
     pub(super) fn give_up_polls(&mut self) {
         for held in self.filters.take_polls() {
             if let Some(answer) = nothing_new(&held.subject) {
-                self.answer(&answer);
+                self.answer_as(Outcome::Answered, &answer);
             }
         }
     }
@@ -241,15 +242,15 @@ impl Session {
         let limit = self.core.config.load().filters.body_limit;
         let subject = subject.with_limits(left, limit);
         match stage {
-            Stage::NothingNew => {
-                if let Some(answer) = nothing_new(&subject) {
-                    state.answer(&answer);
-                }
-            }
+            Stage::NothingNew => match nothing_new(&subject) {
+                Some(answer) => state.answer_as(Outcome::Answered, &answer),
+                None => state.end(subject.head().opaque, Some(Outcome::Dropped)),
+            },
             Stage::Behind if ticket.deadline <= now => {
                 let remark = "gimbal: earlier sends to this queue were held for too long";
                 // Producers do not send it again elsewhere after this code.
-                state.answer_error((subject.head(), subject.kind()), response::FLOW_CONTROL, remark);
+                let asked = (subject.head(), subject.kind());
+                state.answer_error(asked, Outcome::Refused, response::FLOW_CONTROL, remark);
             }
             Stage::Behind => {
                 let chain = self.meet(state);

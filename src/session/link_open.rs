@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::gauges::Counted;
 use super::state::Slot;
 use super::{Session, State};
 use crate::config::ProxyHeader;
+use crate::metrics::list;
 use crate::route::LookupError;
 use crate::upstream::{Connection, Link, Peer, Role};
 
@@ -90,6 +92,9 @@ impl Session {
             }
         };
         let socket = Arc::new(stream);
+        let tally = &self.core.observers.metrics.tally;
+        tally.count(list::LINKS_OPENED, &[broker]);
+        let _open = Counted::new(&self.core, broker);
         self.opened(id, &socket, (place.address.clone(), place.is_master));
         let mut heard = false;
         let ended = self.read_broker(id, (&socket, wake), &mut heard).await;

@@ -12,8 +12,10 @@ use super::memory::From as Side;
 use super::request::is_send;
 use super::state::STUCK_LIMIT;
 use super::{Session, State};
+use crate::metrics::{Traffic, list};
 use crate::protocol::{Frame, Head, response};
 use crate::socket::{Inbox, ReadError, Stream};
+use crate::telemetry::Outcome;
 use crate::upstream::{Lost, Pending, Phase, Reply};
 
 /// How long a greeting may take before commands flow without it.
@@ -201,6 +203,11 @@ impl Session {
                     break;
                 }
             };
+            self.core
+                .observers
+                .metrics
+                .commands
+                .moved(Traffic::FromBroker, frame.len());
             match Head::scan(&frame) {
                 Ok(head) if head.is_response() => self.broker_answered(&mut state, id, &head, frame),
                 Ok(head) => self.broker_asked(&mut state, id, &head, frame),
@@ -225,6 +232,13 @@ impl Session {
         };
         let broker = Arc::clone(&slot.link.broker);
         debug!(peer = %self.peer, broker = %broker, error = why, "link ended");
+        if !slot.retired {
+            self.core
+                .observers
+                .metrics
+                .tally
+                .count(list::LINKS_LOST, &[&broker]);
+        }
         let was_ready = slot.link.phase == Phase::Ready;
         let lost = slot.link.take_all();
         for gather in std::mem::take(&mut slot.greeting) {
@@ -250,7 +264,10 @@ impl Session {
                     };
                     let remark = format!("gimbal: broker {broker} did not answer, {sent}: {why}");
                     let answer = pending.answer(response::SERVICE_NOT_AVAILABLE);
-                    state.answer(&answer.with_remark(remark));
+                    state.note_broker(pending.opaque, broker);
+                    state.answer_as(Outcome::Failed, &answer.with_remark(remark));
+                    let tally = &self.core.observers.metrics.tally;
+                    tally.count(list::UPSTREAM_FAILURES, &[broker]);
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),
                 Reply::Greeting | Reply::Nobody => {}
@@ -274,7 +291,7 @@ impl Session {
             self.finish(state, id);
         }
         let parked = Self::expire_parked(state, now);
-        state.pushes.retain(|_, push| push.deadline > now);
+        state.expire_pushes(now);
         let next = state.links.values().filter_map(|slot| slot.link.next_deadline());
         let stuck = state
             .links

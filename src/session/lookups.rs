@@ -11,6 +11,7 @@ use crate::config::Addressing;
 use crate::protocol::body::{Dialect, TopicRoute};
 use crate::protocol::{Command, FLAG_ONEWAY, Head, Language, response};
 use crate::route::{Lookup, LookupError, Plan};
+use crate::telemetry::Outcome;
 
 /// Fields of a route request that do not change what the name server answers.
 const NOT_IN_QUESTION: [&str; 8] = [
@@ -54,10 +55,10 @@ impl Session {
                     answer.opaque = request.head.opaque;
                     this.deliver_command(&mut state, request.asked.as_ref(), &answer);
                 }
-                Ok(_oneway) => {}
+                Ok(_oneway) => state.end(request.head.opaque, None),
                 Err(what) => {
                     let remark = format!("gimbal: {what}");
-                    state.answer_error(request.asked(), response::SYSTEM_ERROR, &remark);
+                    state.answer_error(request.asked(), Outcome::Failed, response::SYSTEM_ERROR, &remark);
                 }
             }
             this.flush_client(&mut state);
@@ -215,7 +216,12 @@ impl Session {
         for Parked { request, .. } in late {
             state.parked_bytes = state.parked_bytes.saturating_sub(request.frame.len());
             let remark = format!("gimbal: {}", LookupError::Late);
-            state.answer_error(request.asked(), response::SERVICE_NOT_AVAILABLE, &remark);
+            state.answer_error(
+                request.asked(),
+                Outcome::Failed,
+                response::SERVICE_NOT_AVAILABLE,
+                &remark,
+            );
         }
         let waiting = state.parked.values().flatten();
         waiting.map(|parked| parked.request.deadline).min()

@@ -92,7 +92,7 @@ impl Session {
                 self.close(state, reason);
                 Opinion::Refused
             }
-            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => Opinion::Refused,
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop(_) => Opinion::Refused,
         }
     }
 

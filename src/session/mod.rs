@@ -15,6 +15,7 @@
 //! frame waits for its share before it is read, and when queues are full in all, who has something queued is not read.
 //! Each of these waits ends by itself, the frame's, the broker's and that of a client which reads nothing.
 
+mod account;
 mod born_host;
 mod counts;
 mod delivery;
@@ -23,6 +24,7 @@ mod drain;
 mod filtering;
 mod forward;
 mod gather;
+mod gauges;
 mod heartbeat;
 mod held;
 mod incoming;
@@ -31,6 +33,7 @@ mod link_task;
 mod lookups;
 mod meeting;
 mod memory;
+mod opaques;
 mod pushes;
 mod query;
 mod registry;
@@ -55,14 +58,16 @@ use crate::filter::folder::InForce;
 use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::{Purse, Stream};
+use crate::telemetry::Observers;
 use crate::upstream::{Caller, Dialler};
 use memory::Purses;
 use state::State;
 
 pub use born_host::Counts as BornHostCounts;
 pub use counts::{Count, Counts};
+pub use gauges::Waiting;
 pub use memory::Memory;
-pub use registry::{Portrait, Registry, Traffic};
+pub use registry::{Carried, Portrait, Registry};
 pub use tally::{Pass, Tally};
 pub use task::run;
 
@@ -83,6 +88,10 @@ pub struct Core {
     pub filters: InForce,
     /// Who is connected.
     pub sessions: Registry,
+    /// Whoever hears of commands.
+    pub observers: Arc<Observers>,
+    /// What waits in sessions now.
+    pub waiting: Arc<Waiting>,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
     /// What commands on their way may take.
@@ -197,6 +206,7 @@ impl Session {
         let memory = Arc::clone(&core.memory);
         let peer = origin.peer;
         let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
+        let (observers, waiting) = (Arc::clone(&core.observers), Arc::clone(&core.waiting));
         let session = Arc::new(Self {
             number,
             since: SystemTime::now(),
@@ -204,7 +214,7 @@ impl Session {
             place,
             socket,
             peer,
-            state: Mutex::new(State::new(client, memory)),
+            state: Mutex::new(State::new(client, memory, (observers, waiting))),
             purses: Purses::default(),
             wake: Notify::new(),
             client_room: Notify::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::account::Open;
 use super::filtering::framed;
 use super::{Session, State};
 use crate::filter::{Asked, Outcome, Phase, Subject, Way, names};
@@ -13,6 +14,8 @@ use crate::protocol::body::{MessageId, rewrite_store_hosts};
 use crate::protocol::request as rq;
 use crate::protocol::{Command, Frame, Head, response};
 use crate::route::HalfMessage;
+use crate::telemetry::Outcome as Ending;
+use crate::telemetry::Outcome::{Closed, Denied, Dropped, Failed, Forwarded};
 
 /// Brokers wait at most 10 s for an answer.
 const PUSH_LIMIT: Duration = Duration::from_secs(15);
@@ -30,24 +33,42 @@ pub(super) struct Push {
     pub(super) deadline: Instant,
 }
 
+impl State {
+    /// Ends pushes that the client has not answered in time.
+    pub(super) fn expire_pushes(&mut self, now: Instant) {
+        let late: Vec<i32> = self
+            .pushes
+            .extract_if(|_, push| push.deadline <= now)
+            .map(|(opaque, _)| opaque)
+            .collect();
+        for opaque in late {
+            self.answered_push(opaque, None);
+        }
+    }
+}
+
 impl Session {
     /// A request came in on link `id`: it is for this client, since the link is.
     pub(super) fn broker_asked(self: &Arc<Self>, state: &mut State, id: u32, head: &Head, frame: Frame) {
         self.meet(state);
-        state.traffic.pushes = state.traffic.pushes.saturating_add(1);
+        state.carried.pushes = state.carried.pushes.saturating_add(1);
+        let broker = state.links.get(&id).map(|slot| Arc::clone(&slot.link.broker));
+        let mut open = state.begin_push(broker.as_ref(), head, &frame);
         let frame = self.with_our_names(state, id, head, frame);
-        let Some((frame, asked)) = self
-            .with_client_names(state, frame)
-            .and_then(|frame| self.judge_push(state, id, head, frame))
-        else {
-            return;
+        let judged = match self.with_client_names(state, frame) {
+            Some(frame) => self.judge_push(state, id, &mut open, frame),
+            None => Err(Failed),
+        };
+        let (frame, asked) = match judged {
+            Ok(passed) => passed,
+            Err(outcome) => return state.end_push(&open, outcome),
         };
         if head.is_oneway() {
             state.client.push(frame);
-            return;
+            return state.end_push(&open, Forwarded);
         }
         if state.pushes.len() >= PUSHES_KEPT {
-            return;
+            return state.end_push(&open, Failed);
         }
         // Several brokers may choose the same number.
         let mut wire = head.opaque;
@@ -57,20 +78,20 @@ impl Session {
         let patched = Head::scan(&frame)
             .ok()
             .and_then(|head| head.with_opaque(&frame, wire).ok());
-        if let Some(patched) = patched {
-            let deadline = Instant::now() + PUSH_LIMIT;
-            state.pushes.insert(
-                wire,
-                Push {
-                    link: id,
-                    opaque: head.opaque,
-                    asked,
-                    deadline,
-                },
-            );
-            state.due_by(deadline);
-            state.client.push(patched);
-        }
+        let Some(patched) = patched else {
+            return state.end_push(&open, Failed);
+        };
+        let deadline = Instant::now() + PUSH_LIMIT;
+        let push = Push {
+            link: id,
+            opaque: head.opaque,
+            asked,
+            deadline,
+        };
+        state.pushes.insert(wire, push);
+        state.wait_for_client(wire, open);
+        state.due_by(deadline);
+        state.client.push(patched);
     }
 
     /// The push with names as the client knows them; none when they cannot be mapped.
@@ -94,27 +115,29 @@ impl Session {
         self: &Arc<Self>,
         state: &mut State,
         id: u32,
-        head: &Head,
+        open: &mut Open,
         frame: Frame,
-    ) -> Option<(Frame, Option<Arc<Asked>>)> {
+    ) -> Result<(Frame, Option<Arc<Asked>>), Ending> {
         let chain = self.meet(state);
-        let keeps = !head.is_oneway()
-            && (state.filters.names.is_some() || chain.wants(Phase::Response, head.code, true));
-        if !keeps && !chain.wants(Phase::Request, head.code, true) {
-            return Some((frame, None));
+        let keeps = !open.is_oneway()
+            && (state.filters.names.is_some() || chain.wants(Phase::Response, open.code(), true));
+        if !keeps && !chain.wants(Phase::Request, open.code(), true) {
+            return Ok((frame, None));
         }
         let Ok(head) = Head::scan(&frame) else {
-            return Some((frame, None));
+            return Ok((frame, None));
         };
         let subject = Subject::request(Way::Push, head, frame, Arc::clone(&state.filters.client))
             .with_names(state.filters.names.clone())
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
-        match chain.decide(Box::new(subject), 0) {
+        let mut outcome = chain.decide(Box::new(subject), 0);
+        open.note(Phase::Request, outcome.take_trail());
+        match outcome {
             Outcome::Forward(mut subject) => {
                 self.note_names(state, &mut subject);
                 let asked = keeps.then(|| subject.to_asked());
-                let parts = subject.into_parts().ok()?;
-                Some((parts.frame, asked))
+                let parts = subject.into_parts().map_err(|_unwritable| Failed)?;
+                Ok((parts.frame, asked))
             }
             Outcome::Answer {
                 mut subject,
@@ -126,7 +149,7 @@ impl Session {
                 self.note_names(state, &mut subject);
                 let answer = answer.to_command(subject.head(), subject.kind());
                 self.answer_push(state, id, (&subject.to_asked(), &answer), by);
-                None
+                Err(Denied)
             }
             Outcome::Close { mut subject, reason } => {
                 if !subject.is_oneway() {
@@ -135,9 +158,9 @@ impl Session {
                     self.answer_push(state, id, (&subject.to_asked(), &answer), 0);
                 }
                 self.close(state, reason);
-                None
+                Err(Closed)
             }
-            Outcome::Delay { .. } | Outcome::Drop => None,
+            Outcome::Delay { .. } | Outcome::Drop(_) => Err(Dropped),
         }
     }
 
@@ -163,10 +186,12 @@ impl Session {
         let Some(push) = state.pushes.remove(&head.opaque) else {
             return;
         };
+        let said = frame.clone();
         let answered = match &push.asked {
             Some(asked) => self.judge_push_answer(state, asked, (head.clone(), frame), usize::MAX),
             None => Some((head.clone(), frame)),
         };
+        state.answered_push(head.opaque, Some((head.code, &said)));
         if let Some((head, frame)) = answered
             && let Some(slot) = state.links.get_mut(&push.link)
             && let Ok(frame) = head.with_opaque(&frame, push.opaque)
@@ -188,7 +213,11 @@ impl Session {
         let question = (head.clone(), frame.kind());
         let subject = Subject::response(Way::PushResponse, head, frame, Arc::clone(asked), client)
             .with_limits(Duration::ZERO, self.core.config.load().filters.body_limit);
-        let parts = match chain.respond(Box::new(subject), below) {
+        let mut outcome = chain.respond(Box::new(subject), below);
+        if below == usize::MAX {
+            state.note_push_trail(question.0.opaque, outcome.take_trail());
+        }
+        let parts = match outcome {
             Outcome::Forward(subject) => subject.into_parts().ok()?,
             Outcome::Close { reason, .. } => {
                 let refusal = Command::answer(&question.0, question.1, response::SYSTEM_ERROR)
@@ -197,7 +226,7 @@ impl Session {
                 return framed(&refusal).ok();
             }
             // A response is neither answered, held nor dropped.
-            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop => return None,
+            Outcome::Answer { .. } | Outcome::Delay { .. } | Outcome::Drop(_) => return None,
         };
         let Some(names) = &asked.names else {
             return Some((parts.head, parts.frame));

@@ -13,6 +13,7 @@ use super::request::Request;
 use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::{Command, Kind, response};
+use crate::telemetry::Outcome;
 
 /// A client's burst is sent by one loop that waits for nothing but its own machine; a repeated question that comes later
 /// is a new one.
@@ -61,7 +62,7 @@ impl Session {
                 .with_field("indexLastUpdateTimestamp", "0")
                 .with_field("indexLastUpdatePhyoffset", "0")
                 .with_remark("gimbal: the first request of this burst has the messages of all brokers");
-            return state.answer(&nothing);
+            return state.answer_as(Outcome::Answered, &nothing);
         }
         let brokers = route.brokers();
         let gather = state.add_gather(Gather::new(Gathering::Query, request, brokers.len()));

@@ -18,8 +18,6 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: Mutex<BTreeMap<u64, Weak<Session>>>,
-    /// What sessions carried that are over.
-    gone: Mutex<Traffic>,
 }
 
 /// One session at one moment.
@@ -40,7 +38,7 @@ pub struct Portrait {
     pub version: String,
     pub since: Option<SystemTime>,
     pub idle: Duration,
-    pub traffic: Traffic,
+    pub carried: Carried,
     pub requests_per_s: f64,
     pub in_flight: usize,
     pub held: usize,
@@ -50,7 +48,7 @@ pub struct Portrait {
 
 /// What a session has carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct Carried {
     /// Requests of the client.
     pub requests: u64,
     /// Requests of brokers to the client.
@@ -59,19 +57,6 @@ pub struct Traffic {
     pub bytes_in: u64,
     /// Bytes to the client.
     pub bytes_out: u64,
-}
-
-impl Traffic {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests),
-            pushes: self.pushes.saturating_add(other.pushes),
-            bytes_in: self.bytes_in.saturating_add(other.bytes_in),
-            bytes_out: self.bytes_out.saturating_add(other.bytes_out),
-        }
-    }
 }
 
 /// Requests in the last window and in this one.
@@ -127,16 +112,8 @@ impl Registry {
         self.lock().insert(session.number, Arc::downgrade(session));
     }
 
-    /// The session of this number is over, and has carried this.
-    fn remove(&self, number: u64, traffic: Traffic) {
+    fn remove(&self, number: u64) {
         self.lock().remove(&number);
-        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        *gone = gone.plus(traffic);
-    }
-
-    /// What sessions carried that are over.
-    pub fn gone(&self) -> Traffic {
-        *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sessions of now, oldest first. Each is locked for a moment while it is looked at, one after the other.
@@ -177,7 +154,7 @@ impl Session {
             .map(|slot| (slot.link.broker.to_string(), slot.link.inflight()))
             .collect();
         let in_flight = brokers.iter().map(|(_, open)| open).sum::<usize>();
-        state.traffic.bytes_out = state.client.written();
+        state.carried.bytes_out = state.client.written();
         Portrait {
             session: self.number,
             client: client.client_id.as_deref().map(str::to_owned),
@@ -197,7 +174,7 @@ impl Session {
             version,
             since: Some(self.since),
             idle: now.duration_since(state.heard),
-            traffic: state.traffic,
+            carried: state.carried,
             requests_per_s: state.pace.rate(now),
             in_flight: in_flight.saturating_add(state.lookups),
             held: state.filters.held.len(),
@@ -208,12 +185,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let traffic = {
-            let mut state = self.lock();
-            state.traffic.bytes_out = state.client.written();
-            state.traffic
-        };
-        self.core.sessions.remove(self.number, traffic);
+        self.core.sessions.remove(self.number);
     }
 }
 

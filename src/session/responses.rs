@@ -23,12 +23,14 @@ impl Session {
         match pending.reply {
             Reply::Client => {
                 if let Ok(frame) = head.with_opaque(&frame, pending.opaque) {
-                    self.deliver(state, pending.asked.as_ref(), Some(id), frame);
+                    let answer = (frame, pending.opaque, head.code);
+                    self.deliver(state, pending.asked.as_ref(), Some(id), answer);
                 }
             }
             Reply::Look | Reply::Unnamed => {
                 let frame = self.look(slot, &pending, head, frame);
-                self.deliver(state, pending.asked.as_ref(), Some(id), frame);
+                let answer = (frame, pending.opaque, head.code);
+                self.deliver(state, pending.asked.as_ref(), Some(id), answer);
             }
             Reply::Gather(gather) => {
                 let broker = Arc::clone(&slot.link.broker);

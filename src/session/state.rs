@@ -9,21 +9,25 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::account::Ledger;
 use super::drain::LINGER;
 use super::gather::Gather;
+use super::gauges::{Share, Waiting};
 use super::heartbeat::Beat;
 use super::held::Filters;
 use super::lookups::Parked;
 use super::memory::{Memory, Told};
 use super::pushes::Push;
 use super::query::Recent;
-use super::registry::{Pace, Traffic};
+use super::registry::{Carried, Pace};
 use super::tally::Pass;
 use crate::config::Limits;
 use crate::filter::Client;
+use crate::metrics::Traffic;
 use crate::protocol::body::rewrite_store_hosts;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Head, Kind, Language, response};
 use crate::socket::{Outbox, Progress, Stream};
+use crate::telemetry::{Observers, Outcome};
 use crate::upstream::{Link, Phase};
 
 /// A broker that takes no byte for this long, although some wait for it, is given up.
@@ -86,10 +90,14 @@ pub(super) struct State {
     pub(super) closed: Option<String>,
     /// What is kept for filters.
     pub(super) filters: Filters,
+    /// Commands that have begun and not ended.
+    pub(super) ledger: Ledger,
+    /// Its share in what waits.
+    pub(super) share: Share,
     /// When the client was last told to go away.
     pub(super) sent_away: Option<Instant>,
     /// What it has carried.
-    pub(super) traffic: Traffic,
+    pub(super) carried: Carried,
     /// How fast requests come.
     pub(super) pace: Pace,
     /// How the client takes what waits for it.
@@ -140,8 +148,14 @@ impl Reader {
 }
 
 impl State {
-    pub(super) fn new(client: Client, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        memory: Arc<Memory>,
+        (observers, waiting): (Arc<Observers>, Arc<Waiting>),
+    ) -> Self {
         Self {
+            share: Share::new(waiting),
+            ledger: Ledger::new(observers, &client),
             client: Outbox::default(),
             links: BTreeMap::new(),
             by_broker: HashMap::new(),
@@ -166,7 +180,7 @@ impl State {
             closed: None,
             filters: Filters::new(client),
             sent_away: None,
-            traffic: Traffic::default(),
+            carried: Carried::default(),
             pace: Pace::new(Instant::now()),
             reader: Reader::default(),
             told: Told::new(memory),
@@ -248,7 +262,7 @@ impl State {
     /// Answers the client. An answer that cannot be encoded is a fault of ours and becomes code 1.
     pub(super) fn answer(&mut self, answer: &Command) {
         match answer.encode() {
-            Ok(frame) => self.client.push(frame),
+            Ok(frame) => self.give(answer.opaque, answer.code, frame),
             Err(error) => {
                 tracing::error!(%error, code = answer.code.0, "an answer could not be encoded");
                 let mut failed = Command::request(response::SYSTEM_ERROR, answer.opaque);
@@ -256,18 +270,30 @@ impl State {
                 failed.set_kind(answer.kind());
                 let failed = failed.with_remark("gimbal: the answer is too long for its encoding");
                 if let Ok(frame) = failed.encode() {
-                    self.client.push(frame);
+                    self.give(failed.opaque, failed.code, frame);
                 }
             }
         }
     }
 
-    /// Answers a request with a code and a remark, unless it is one-way.
-    pub(super) fn answer_error(&mut self, request: (&Head, Kind), code: Code, remark: &str) {
-        let (head, kind) = request;
-        if !head.is_oneway() {
-            self.answer(&Command::answer(head, kind, code).with_remark(remark));
+    /// Answers the client, and so the command ends like this.
+    pub(super) fn answer_as(&mut self, outcome: Outcome, answer: &Command) {
+        self.will_end(answer.opaque, outcome);
+        self.answer(answer);
+    }
+
+    /// Ends a request with a code and a remark, which the client is told unless it is one-way.
+    pub(super) fn answer_error(
+        &mut self,
+        (head, kind): (&Head, Kind),
+        outcome: Outcome,
+        code: Code,
+        remark: &str,
+    ) {
+        if head.is_oneway() {
+            return self.end(head.opaque, Some(outcome));
         }
+        self.answer_as(outcome, &Command::answer(head, kind, code).with_remark(remark));
     }
 
     /// Whether commands flow to this broker.
@@ -311,12 +337,14 @@ impl State {
 
     /// Writes what waits for brokers. A link whose socket takes no more is left to its task.
     pub(super) fn flush_links(&mut self, now: Instant) {
+        self.count_waiting();
         let mut stuck: Option<Instant> = None;
-        for slot in self
-            .links
-            .values_mut()
-            .filter(|slot| !slot.link.outbox.is_empty())
-        {
+        for slot in self.links.values_mut() {
+            self.ledger
+                .sent(Traffic::ToBroker, slot.link.outbox.take_pushed());
+            if slot.link.outbox.is_empty() {
+                continue;
+            }
             slot.flush(now);
             let since = slot.link.blocked_since;
             stuck = stuck.into_iter().chain(since).min();

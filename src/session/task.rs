@@ -11,8 +11,10 @@ use super::memory::From as Side;
 use super::state::STUCK_LIMIT;
 use super::{End, Session};
 use crate::config::Limits;
+use crate::metrics::{Traffic, list};
 use crate::protocol::{DecodeError, Head};
 use crate::socket::{Inbox, Progress, ReadError};
+use crate::telemetry::Outcome;
 
 /// How long a client may take to close after the proxy has said its last.
 const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
@@ -24,6 +26,10 @@ const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 /// # Cancel safety
 /// Dropping the future closes the client's connection and all its links.
 pub async fn run(session: Arc<Session>, inbox: Inbox) {
+    let tally = &session.core.observers.metrics.tally;
+    let door = session.place.door.name();
+    tally.count(list::CONNECTIONS_OPENED, &[&door]);
+    tally.add(list::CONNECTIONS, &[&door], 1.0);
     let end = session.serve(inbox).await;
     session.take_leave();
     let mut tasks = {
@@ -33,6 +39,7 @@ pub async fn run(session: Arc<Session>, inbox: Inbox) {
     };
     // The brokers must see this client gone before it comes back.
     tasks.shutdown().await;
+    session.account_for(&end);
     if matches!(end, End::Drained | End::Closed(_)) {
         session.part().await;
     }
@@ -65,6 +72,24 @@ impl Session {
         if let Some(left_out) = count.note() {
             info!(%peer, error = what, left_out, "{why}");
         }
+    }
+
+    /// What is open has been abandoned, and the connection is one that ended.
+    fn account_for(&self, end: &End) {
+        let (reason, outcome) = match end {
+            End::Gone(_) => ("gone", Outcome::Abandoned),
+            End::Malformed(_) => ("malformed", Outcome::Abandoned),
+            End::Oversized(_) => ("oversized", Outcome::Abandoned),
+            End::FrameLate => ("frame-late", Outcome::Abandoned),
+            End::Stalled => ("stalled", Outcome::Abandoned),
+            End::Idle => ("idle", Outcome::Abandoned),
+            End::Drained => ("drained", Outcome::Abandoned),
+            End::Closed(_) => ("filter", Outcome::Closed),
+        };
+        self.lock().abandon(outcome);
+        let tally = &self.core.observers.metrics.tally;
+        tally.count(list::CONNECTIONS_CLOSED, &[reason]);
+        tally.add(list::CONNECTIONS, &[&self.place.door.name()], -1.0);
     }
 
     async fn serve(self: &Arc<Self>, inbox: Inbox) -> End {
@@ -147,11 +172,16 @@ impl Session {
                 };
                 let head = Head::scan(&frame).map_err(ReadError::Decode)?;
                 state.heard = now;
-                state.traffic.bytes_in = state.traffic.bytes_in.saturating_add(frame.len() as u64);
+                state.carried.bytes_in = state.carried.bytes_in.saturating_add(frame.len() as u64);
+                self.core
+                    .observers
+                    .metrics
+                    .commands
+                    .moved(Traffic::FromClient, frame.len());
                 if head.is_response() {
                     self.client_answered(&mut state, &head, frame);
                 } else {
-                    state.traffic.requests = state.traffic.requests.saturating_add(1);
+                    state.carried.requests = state.carried.requests.saturating_add(1);
                     state.pace.count(now);
                     self.request(&mut state, head, frame, now);
                 }
@@ -204,6 +234,8 @@ impl Session {
 
     /// Writes what the client takes, and lets brokers be read again when that made room.
     fn write_client(&self, state: &mut super::State, limits: &Limits) -> std::io::Result<Progress> {
+        let pushed = state.client.take_pushed();
+        state.ledger.sent(Traffic::ToClient, pushed);
         let before = state.client.len();
         let progress = state.client.flush(&self.socket);
         if matches!(progress, Ok(Progress::Blocked)) {

@@ -2,6 +2,7 @@
 
 use super::{Session, State};
 use crate::protocol::{Frame, Head, response};
+use crate::telemetry::Outcome;
 
 /// Users that one connection counts for at most; a gateway with more counts for the last of them.
 const USERS_KEPT: usize = 16;
@@ -27,7 +28,12 @@ impl Session {
         }
         let remark =
             format!("gimbal: user {user} has {limit} connections already (limits.connections_per_user)");
-        state.answer_error((head, frame.kind()), response::NO_PERMISSION, &remark);
+        state.answer_error(
+            (head, frame.kind()),
+            Outcome::Refused,
+            response::NO_PERMISSION,
+            &remark,
+        );
         self.end_soon(state, remark);
         false
     }

@@ -26,6 +26,8 @@ pub struct Outbox {
     bytes: usize,
     /// Bytes that the stream has taken so far.
     written: u64,
+    /// Bytes pushed since somebody asked.
+    pushed: usize,
     /// The stream has taken bytes that its socket has not.
     is_held: bool,
 }
@@ -34,11 +36,17 @@ impl Outbox {
     /// Queues a frame.
     pub fn push(&mut self, frame: Frame) {
         self.bytes = self.bytes.saturating_add(frame.len());
+        self.pushed = self.pushed.saturating_add(frame.len());
         for chunk in frame.into_chunks() {
             if !chunk.is_empty() {
                 self.chunks.push_back(chunk);
             }
         }
+    }
+
+    /// Bytes pushed since this was asked last.
+    pub fn take_pushed(&mut self) -> usize {
+        std::mem::take(&mut self.pushed)
     }
 
     /// Bytes waiting.

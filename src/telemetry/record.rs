@@ -98,6 +98,57 @@ pub enum Outcome {
     Refused,
     /// Nobody answered it in time, or nobody could be reached.
     Failed,
+    /// The connection ended before its answer was there.
+    Abandoned,
+}
+
+impl Way {
+    /// Its place among the ways that metrics count by.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Request => 0,
+            Self::Push => 1,
+        }
+    }
+}
+
+impl Outcome {
+    /// Its place among the outcomes that metrics count by.
+    pub fn place(self) -> usize {
+        match self {
+            Self::Forwarded => 0,
+            Self::Answered => 1,
+            Self::Denied => 2,
+            Self::Dropped => 3,
+            Self::Closed => 4,
+            Self::Refused => 5,
+            Self::Failed => 6,
+            Self::Abandoned => 7,
+        }
+    }
+
+    /// Its name, as metrics, logs and records say it.
+    pub fn name(self) -> &'static str {
+        crate::metrics::OUTCOMES
+            .get(self.place())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The outcome of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::Forwarded,
+            Self::Answered,
+            Self::Denied,
+            Self::Dropped,
+            Self::Closed,
+            Self::Refused,
+            Self::Failed,
+            Self::Abandoned,
+        ];
+        all.into_iter().find(|outcome| outcome.name() == name)
+    }
 }
 
 /// What one filter decided about a command.
@@ -107,7 +158,7 @@ pub struct Decision {
     #[serde(serialize_with = "write_text")]
     #[schema(value_type = String)]
     pub filter: Arc<str>,
-    /// `request`, `response` or `push`.
+    /// `request` or `response`.
     pub phase: &'static str,
     /// `changed`, `answer`, `delay`, `drop`, `close`, `failed`; with `shadow-` before it when it was not in force.
     pub verdict: &'static str,
@@ -126,4 +177,51 @@ fn write_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S:
 #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
 fn write_optional_text<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
     text.as_deref().serialize(serializer)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A send that filter `acl` refused.
+    pub(in crate::telemetry) fn record() -> Record {
+        Record {
+            time: SystemTime::UNIX_EPOCH,
+            session: 7,
+            listener: "main".into(),
+            peer: "10.0.0.7:4711".into(),
+            client: Some("10.0.0.7@1".into()),
+            user: Some("alice".into()),
+            way: Way::Request,
+            code: 310,
+            name: "SEND_MESSAGE_V2",
+            oneway: false,
+            topic: Some("orders".into()),
+            group: Some("shop".into()),
+            broker: None,
+            outcome: Outcome::Denied,
+            result: Some(16),
+            filters: vec![Decision {
+                filter: "acl".into(),
+                phase: "request",
+                verdict: "answer",
+                detail: Some("16".to_owned()),
+            }],
+            remark: Some("no permission".to_owned()),
+            total_us: 120,
+            upstream_us: None,
+            chain_us: Some(80),
+            request_bytes: 300,
+            response_bytes: 90,
+        }
+    }
+
+    #[test]
+    fn outcomes_are_named_as_metrics_count_them() {
+        for name in crate::metrics::OUTCOMES {
+            assert_eq!(Outcome::named(name).map(Outcome::name), Some(name));
+        }
+        let written = serde_json::to_value(Outcome::Abandoned).unwrap();
+        assert_eq!(written, Outcome::Abandoned.name());
+    }
 }

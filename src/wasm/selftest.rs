@@ -58,7 +58,7 @@ fn decide(test: &SelfTest, guest: Guest, subject: Subject) -> Result<Expected, S
         Outcome::Forward(_) => Expected::Forward,
         Outcome::Answer { answer, .. } => Expected::Answer(answer.code.0),
         Outcome::Delay { .. } => Expected::Delay,
-        Outcome::Drop => Expected::Drop,
+        Outcome::Drop(_) => Expected::Drop,
         Outcome::Close { .. } => Expected::Close,
     })
 }

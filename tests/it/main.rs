@@ -22,6 +22,7 @@ mod folder;
 mod frames;
 mod heartbeat;
 mod links;
+mod metrics;
 mod mux;
 mod opening;
 mod ports;

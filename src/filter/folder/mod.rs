@@ -31,7 +31,8 @@ mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, watch};
@@ -39,8 +40,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::events::Events;
 use self::keeper::{Keeper, Looked};
+use self::news::News;
 use self::status::Report;
-use super::{Budget, Chain, Loader};
+use super::{Budget, Chain, Labels, Loader, Value};
 
 pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
@@ -131,6 +133,7 @@ struct Shared {
     settings: watch::Sender<Settings>,
     orders: mpsc::Sender<switch::Order>,
     wake: Arc<Notify>,
+    changes: Changes,
 }
 
 /// How the keeper of the folder is reached.
@@ -138,6 +141,20 @@ struct Kept {
     settings: Settings,
     orders: mpsc::Sender<switch::Order>,
     wake: Arc<Notify>,
+}
+
+/// Numbers of one filter: name, labels, value.
+pub type Counted = Vec<(String, Labels, Value)>;
+
+/// How often filters were put in force, or could not be.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Versions and settings put in force, filters switched off or removed.
+    pub ok: AtomicU64,
+    /// Those that could not be used.
+    pub failed: AtomicU64,
+    /// When the last one was put in force, seconds since 1970; 0 for never.
+    pub last: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -252,6 +269,7 @@ impl InForce {
                 settings: watch::Sender::new(kept.settings),
                 orders: kept.orders,
                 wake: kept.wake,
+                changes: Changes::default(),
             }),
         }
     }
@@ -279,6 +297,20 @@ impl InForce {
     /// What is known of each filter, by name.
     pub fn status(&self) -> Vec<Status> {
         self.shared.known.load().reports.iter().map(Report::now).collect()
+    }
+
+    /// The numbers that each filter counts by itself, by the filter's name.
+    pub fn numbers(&self) -> Vec<(String, Counted)> {
+        let known = self.shared.known.load();
+        let reports = known.reports.iter();
+        reports
+            .map(|report| (report.status.name.clone(), report.state.numbers.snapshot()))
+            .collect()
+    }
+
+    /// How often filters were put in force, or could not be.
+    pub fn changes(&self) -> &Changes {
+        &self.shared.changes
     }
 
     /// Why commands are refused that a filter should decide about, which was never loaded; empty when the proxy is ready.
@@ -328,10 +360,28 @@ impl InForce {
         let generation = *self.shared.generation.borrow();
         for news in &looked.news {
             news.tell(generation);
+            self.shared.changes.count(news);
         }
         self.shared
             .looks
             .send_modify(|looks| *looks = looks.saturating_add(1));
+    }
+}
+
+impl Changes {
+    fn count(&self, news: &News) {
+        match news.is_success() {
+            Some(true) => {
+                self.ok.fetch_add(1, Ordering::Relaxed);
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                self.last
+                    .store(now.unwrap_or_default().as_secs(), Ordering::Relaxed);
+            }
+            Some(false) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            None => {}
+        }
     }
 }
 

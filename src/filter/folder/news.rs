@@ -42,6 +42,19 @@ pub(super) enum News {
 }
 
 impl News {
+    /// Whether something was put in force, or could not be; `None` when it is neither.
+    pub(super) fn is_success(&self) -> Option<bool> {
+        match self {
+            Self::Loaded { .. }
+            | Self::Changed { .. }
+            | Self::Off { .. }
+            | Self::Switched { .. }
+            | Self::Removed { .. } => Some(true),
+            Self::Failed { .. } => Some(false),
+            Self::Required { .. } | Self::Remark(_) => None,
+        }
+    }
+
     /// Writes it to the log.
     pub(super) fn tell(&self, generation: u64) {
         match self {

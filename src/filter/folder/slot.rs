@@ -415,6 +415,7 @@ impl Slot {
         Report {
             status,
             counters: Arc::clone(&self.counters),
+            state: Arc::clone(&self.state),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
-use crate::filter::{Counters, LoadError, Mode, Policy};
+use crate::filter::{Counters, LoadError, Mode, Policy, State};
 
 /// What serves under a filter's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,6 +123,7 @@ pub struct Counts {
     pub shadowed: u64,
     pub failures: u64,
     pub nanos: u64,
+    pub times: Vec<u64>,
     pub last_failure: Option<LastFailure>,
 }
 
@@ -141,6 +142,7 @@ pub struct LastFailure {
 pub(super) struct Report {
     pub(super) status: Status,
     pub(super) counters: Arc<Counters>,
+    pub(super) state: Arc<State>,
 }
 
 impl Report {
@@ -166,6 +168,7 @@ impl Counts {
             shadowed: read(&counters.shadowed),
             failures: read(&counters.failures),
             nanos: read(&counters.nanos),
+            times: counters.times.iter().map(read).collect(),
             last_failure: counters
                 .last_failure()
                 .map(|(when, text)| LastFailure { when, text }),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::access::Facts;
 use super::messages::Acknowledge;
 use super::names::Mapping;
-use super::{Client, Failure};
+use super::{Client, Failure, Trail};
 use crate::protocol::{Code, Command, Frame, Head, Kind};
 
 pub use asked::Asked;
@@ -86,6 +86,7 @@ pub struct Subject {
     body_limit: usize,
     turn: Turn,
     acknowledge: Vec<Acknowledge>,
+    trail: Trail,
 }
 
 impl Subject {
@@ -113,6 +114,7 @@ impl Subject {
             body_limit: usize::MAX,
             turn: Turn::default(),
             acknowledge: Vec::new(),
+            trail: Trail::default(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! One filter's turn at a command: what it changes is kept when it succeeds and taken back when it does not.
 
+use std::time::Duration;
+
 use super::content::Content;
 use super::{Names, Subject};
 use crate::filter::chain::fits;
-use crate::filter::{Answer, Failure};
+use crate::filter::{Answer, Decided, Failure, Trail};
 use crate::protocol::{Command, Frame, Head};
 
 /// Whose turn it is.
@@ -55,6 +57,25 @@ impl Subject {
         self.names_changed = to.names_changed;
         self.acknowledge.truncate(to.acknowledged);
         self.forget_derived();
+    }
+
+    /// Whether anything has been changed since.
+    pub(in crate::filter) fn differs(&self, since: &Checkpoint) -> bool {
+        let is_another = || self.command.as_ref() != since.command.as_ref();
+        (self.is_changed && (!since.is_changed || is_another()))
+            || self.names != since.names
+            || self.acknowledge.len() != since.acknowledged
+    }
+
+    /// Notes what a member decided, and how long it took.
+    pub(in crate::filter) fn note(&mut self, decided: Option<Decided>, took: Duration) {
+        self.trail.decided.extend(decided);
+        self.trail.took = self.trail.took.saturating_add(took);
+    }
+
+    /// What members decided since this was asked last.
+    pub fn take_trail(&mut self) -> Trail {
+        std::mem::take(&mut self.trail)
     }
 
     /// What the filter did that it may not, as far as known by now.

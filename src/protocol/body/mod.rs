@@ -22,7 +22,7 @@ pub use heartbeat::{ConsumerGroup, Heartbeat};
 pub use message_id::MessageId;
 pub use properties::{PROPERTIES_LIMIT, Properties};
 pub use queues::{AckBatch, ClientConfig, QueueSet, encode_lock_answer};
-pub use record::{StoreHost, rewrite_store_hosts};
+pub use record::{StoreHost, records_in, rewrite_store_hosts};
 pub use route::{BrokerData, ClusterInfo, Dialect, QueueData, TopicRoute};
 pub use stored::StoredMessage;
 pub use strings::{Replace, Spot, replace_strings};

@@ -43,6 +43,21 @@ pub fn rewrite_store_hosts(body: &Bytes, host: StoreHost) -> Bytes {
     out.map_or_else(|| body.clone(), BytesMut::freeze)
 }
 
+/// How many records a body holds, stored messages or items of a batch: each begins with its length.
+pub fn records_in(body: &[u8]) -> u64 {
+    const WORD: usize = 4;
+    let mut rest = body;
+    let mut count: u64 = 0;
+    while let Some(length) = word(rest, 0).and_then(|length| usize::try_from(length).ok())
+        && length >= WORD
+        && let Some(next) = rest.get(length..)
+    {
+        count = count.saturating_add(1);
+        rest = next;
+    }
+    count
+}
+
 /// The first record of `bytes`, when it is whole.
 fn record(bytes: &[u8]) -> Option<&[u8]> {
     let total = usize::try_from(word(bytes, 0)?).ok()?;
