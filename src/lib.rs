@@ -18,6 +18,7 @@
 //! | [`session`] | one client connection and all it owns |
 //! | [`route`] | where a command goes, whether it may, how long it may take |
 //! | [`upstream`] | links to brokers, and asking name servers |
+//! | [`tls`] | certificates and keys; how handshakes are made, on both sides |
 //! | [`auth`] | who signed a command, and signing it again |
 //! | [`filter`] | what a filter is and decides, whatever it is written in; the folder they are loaded from |
 //! | [`wasm`] | filters that are WebAssembly; the only room that names the engine |
@@ -25,6 +26,7 @@
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
 //! | [`telemetry`] | logs |
+//! | [`admin`] | what operators look at: the admin API, the console |
 //! | [`cli`] | the subcommands; the only room that prints |
 //! | [`dev`] | a stand-in cluster in memory; shares only [`protocol`] with the proxy |
 //!
@@ -48,10 +50,11 @@
 //! | b | `filter/chain.rs`, `filter/subject` | scope and interest of each filter in turn; the command is decoded when one reads or changes it |
 //! | c | `wasm/guest.rs`, `wasm/host/*` | a warm instance is called within its budget; what it asks of the host lands in `host` |
 //! | d | `session/filtering.rs`, `session/held.rs` | the verdict is followed: answered, held, dropped, closed; or names are mapped, the change is signed, and it goes on |
+//! | e | `session/born_host.rs` | only if asked for: a send gets the client's address as a property |
 //! | 8 | `route/router.rs` | the plan: the broker it names, its port's broker, any broker of a topic, all of them, a name server |
 //! | 9 | `session/lookups.rs`, `route/directory.rs` | only if the plan needs a topic route: asked once, however many wait for it |
 //! | 10 | `session/forward.rs` | to the link of that broker name, which is opened when there is none |
-//! | 11 | `session/link_task.rs`, `upstream/dial.rs` | a new link resolves the name, dials, and sends the client's last heartbeat first |
+//! | 11 | `session/link_open.rs`, `upstream/dialler.rs` | a new link resolves the name, asks whether the broker is there, dials, says whom it is for, and sends the client's last heartbeat first |
 //! | 12 | `upstream/link.rs` | the opaque is noted, unless the command is one-way |
 //! | 13 | `socket/outbox.rs` | written to the broker at once; what the socket does not take waits, and then the client is not read |
 //! | 14 | `session/link_task.rs` | the broker's answer comes in; the link tells whose it is |
@@ -69,12 +72,14 @@
 //! | requests of brokers to the client, and its answers to them | `session/pushes.rs` |
 //! | a filter is dropped into the folder: loaded off the data path, then a new chain | `filter/folder`, `session/meeting.rs` |
 //! | half messages of clients that do not name the broker | `route/transactions.rs` |
-//! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs` |
+//! | a broker that is lost: what waited is answered, and the client is announced again | `session/link_task.rs`, `session/link_open.rs` |
+//! | a broker that cannot be reached: its circuit opens, and one attempt a second is made for all | `upstream/health.rs` |
 //! | the proxy leaves: parked pulls are answered, the rest is finished | [`proxy::Proxy::drain`], `session/drain.rs` |
 //! | the settings change: swapped as a whole, under running sessions | [`proxy::Proxy::reload`], `config/watch.rs` |
 // SPDX-License-Identifier: Apache-2.0
 #![deny(unsafe_code)]
 
+pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -87,6 +92,7 @@ pub mod route;
 pub mod session;
 pub mod socket;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod wasm;
 pub mod worker;

@@ -18,7 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["protocol"]),
     // The only room that names the engine.
     ("wasm", &["protocol", "filter"]),
-    ("config", &["protocol", "filter", "auth"]),
+    // Files that settings name are looked at where the settings are checked.
+    ("config", &["protocol", "filter", "auth", "tls"]),
     // These know nobody, so that anybody may use them.
     ("metrics", &[]),
     ("tls", &[]),

@@ -8,13 +8,16 @@ use anyhow::Context;
 use toml::Value;
 
 use super::descriptors;
+use super::orders::{Desk, done};
 use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;
 use super::signals::Signals;
-use crate::config::{Flag, Loaded, Sources};
+use crate::admin::{Action, Refused};
+use crate::config::{Admin, Config, Flag, Loaded, Sources};
 use crate::dev::{Cluster, Options};
 use crate::proxy::Proxy;
+use crate::telemetry;
 
 /// What `gimbal dev` takes.
 #[derive(Debug, clap::Args)]
@@ -83,13 +86,13 @@ Examples:
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Checks the flags; the name server is filled in once it listens.
     let loaded = sources(args).load()?;
-    start_logs(&loaded)?;
+    let logs = start_logs(&loaded)?;
     descriptors::raise();
     let runtime = build_runtime(loaded.config.workers)?;
     let outcome = if args.broker_only {
         runtime.block_on(serve_cluster(args, loaded))
     } else {
-        runtime.block_on(serve(args, loaded))
+        runtime.block_on(serve(args, loaded, logs))
     };
     runtime.shutdown_background();
     outcome
@@ -116,7 +119,7 @@ fn sources(args: &Args) -> Sources {
     }
 }
 
-async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
+async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let policy = Policy::new(args.filters.as_deref())?;
@@ -124,7 +127,13 @@ async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
     loaded.config.filters.compiled = policy.compiled();
     let cluster = start_cluster(free, args.brokers).await?;
     loaded.config.nameservers = vec![cluster.nameserver().to_string()];
+    let admin = free_admin(&loaded.config);
     let proxy = Proxy::start(loaded.config).await?;
+    let mut desk = Desk::open(&proxy, admin.as_ref(), (loaded.effective, &loaded.log.level))?;
+    let console = desk
+        .bound()
+        .map(|bound| format!("http://{bound}/"))
+        .unwrap_or_default();
     let addresses = proxy.addresses();
     let address = addresses
         .first()
@@ -140,15 +149,59 @@ async fn serve(args: &Args, mut loaded: Loaded) -> anyhow::Result<ExitCode> {
          \x20   Go            producer.WithNameServer([]string{{\"{address}\"}})\n\
          \x20   environment   NAMESRV_ADDR={address}\n\
          \n\
+         \x20 Console              {console}\n\
+         \n\
          {}\
          Topics come into being with their first message. Ctrl-C stops it.\n",
         count(&cluster),
         policy.describe(),
     ))?;
-    signals.stop().await;
+    serve_until_told(&mut signals, &mut desk, &logs).await;
     let code = drain(proxy, &mut signals).await;
-    drop(cluster);
+    drop((desk, cluster));
     Ok(code)
+}
+
+/// The admin listener's settings, at a free port where the usual one is taken.
+fn free_admin(config: &Config) -> Option<Admin> {
+    let mut admin = config.admin.clone()?;
+    if std::net::TcpListener::bind(admin.bind).is_err() {
+        admin.bind.set_port(0);
+    }
+    Some(admin)
+}
+
+/// Waits for a signal, or for somebody at the console to end it; does what else is asked there.
+async fn serve_until_told(signals: &mut Signals, desk: &mut Desk, logs: &telemetry::Handle) {
+    loop {
+        let order = tokio::select! {
+            _ = signals.stop() => return,
+            order = desk.next() => order,
+        };
+        let outcome = match &order.action {
+            Action::Drain => Ok(done("draining", Vec::new())),
+            Action::LogLevel(level) => match logs.set_filter(level) {
+                Ok(()) => {
+                    desk.house.logs_by(level);
+                    Ok(done(format!("logging {level}"), Vec::new()))
+                }
+                Err(error) => Err(Refused::Invalid {
+                    what: format!("{level:?} is not a filter: {error}"),
+                    accepted: "off, error, warn, info, debug or trace".to_owned(),
+                }),
+            },
+            Action::Reload | Action::Enable(_) | Action::Disable(_) => Err(Refused::Conflict {
+                what: "gimbal dev reads no configuration".to_owned(),
+                accepted: "gimbal run -c FILE".to_owned(),
+            }),
+        };
+        let is_drain = order.action == Action::Drain;
+        // Whoever asked may have gone.
+        drop(order.reply.send(outcome));
+        if is_drain {
+            return;
+        }
+    }
 }
 
 /// The filters that the quick start begins with: their names in the folder, and their settings.

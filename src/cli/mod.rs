@@ -8,6 +8,7 @@ mod check;
 mod descriptors;
 mod dev;
 mod filter;
+mod orders;
 mod paint;
 mod run;
 mod schema;

@@ -6,12 +6,15 @@ use anyhow::Context;
 use tokio::runtime;
 
 use super::descriptors;
+use super::orders::{Desk, done};
 use super::settings::Settings;
 use super::signals::{Signal, Signals};
+use crate::admin::view::{Done, Reload};
+use crate::admin::{Action, Refused};
 use crate::config::file::LogFormat;
 use crate::config::watch::{Seen, Watch};
 use crate::config::{Loaded, Sources};
-use crate::proxy::Proxy;
+use crate::proxy::{Order, Proxy, apply_admin};
 use crate::telemetry::{self, Format};
 
 /// Run the proxy in front of a cluster
@@ -103,6 +106,8 @@ pub(super) async fn drain(proxy: Proxy, signals: &mut Signals) -> ExitCode {
 enum Reason {
     /// SIGHUP: whoever sent it wants to hear how it went, whatever changed.
     Asked,
+    /// Somebody asked for it over the admin API.
+    Told,
     /// A file differs: worth a word only if a setting does.
     Saved,
 }
@@ -121,6 +126,8 @@ impl Service {
         // Before the sockets: from the moment a client can connect, a signal means drain.
         let mut signals = Signals::new().context("cannot listen to signals")?;
         let proxy = Proxy::start(self.loaded.config.clone()).await?;
+        let shown = (self.loaded.effective.clone(), self.loaded.log.level.as_str());
+        let mut desk = Desk::open(&proxy, self.loaded.config.admin.as_ref(), shown)?;
         let addresses: Vec<String> = proxy
             .addresses()
             .iter()
@@ -128,6 +135,7 @@ impl Service {
             .collect();
         tracing::info!(
             listeners = addresses.join(","),
+            admin = desk.bound().map(tracing::field::display),
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
@@ -135,10 +143,17 @@ impl Service {
         let asked = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Reload => self.reload(&proxy, Reason::Asked).await,
-                    stop => break stop,
+                    Signal::Reload => drop(self.reload((&proxy, &desk), Reason::Asked).await),
+                    stop => break format!("{stop:?}"),
                 },
-                () = watch.changed() => self.reload(&proxy, Reason::Saved).await,
+                () = watch.changed() => drop(self.reload((&proxy, &desk), Reason::Saved).await),
+                order = desk.next() => {
+                    let is_drain = order.action == Action::Drain;
+                    self.obey((&proxy, &desk), order).await;
+                    if is_drain {
+                        break "asked for over the admin API".to_owned();
+                    }
+                }
             }
             let watched = watch.files().iter().map(|file| &file.path);
             if !watched.eq(self.files.iter().map(|file| &file.path)) {
@@ -151,12 +166,39 @@ impl Service {
             .drain
             .delay
             .saturating_add(self.loaded.config.drain.deadline);
-        tracing::info!(signal = ?asked, at_most = ?drain_for, "draining");
-        Ok(drain(proxy, &mut signals).await)
+        tracing::info!(signal = asked, at_most = ?drain_for, "draining");
+        let code = drain(proxy, &mut signals).await;
+        // Whoever watches readiness has seen it go off by now.
+        drop(desk);
+        Ok(code)
+    }
+
+    /// Does what was ordered over the admin API, and says how it ended.
+    async fn obey(&mut self, (proxy, desk): (&Proxy, &Desk), order: Order) {
+        let outcome = match order.action {
+            Action::Reload => self.reload((proxy, desk), Reason::Told).await,
+            Action::LogLevel(level) => match self.logs.set_filter(&level) {
+                Ok(()) => {
+                    desk.house.logs_by(&level);
+                    tracing::info!(level, "log level changed over the admin API");
+                    let note = "until the next reload or restart";
+                    Ok(done(format!("logging {level}"), vec![note.to_owned()]))
+                }
+                Err(error) => Err(Refused::Invalid {
+                    what: format!("{level:?} is not a filter: {error}"),
+                    accepted: "off, error, warn, info, debug, trace; or \"info,gimbal::route=debug\""
+                        .to_owned(),
+                }),
+            },
+            Action::Drain => Ok(done("draining", Vec::new())),
+            Action::Enable(_) | Action::Disable(_) => Err(Refused::Unavailable("not done here".to_owned())),
+        };
+        // Whoever asked may have gone.
+        drop(order.reply.send(outcome));
     }
 
     /// All or nothing: with a single problem, everything stays as it is.
-    async fn reload(&mut self, proxy: &Proxy, reason: Reason) {
+    async fn reload(&mut self, (proxy, desk): (&Proxy, &Desk), reason: Reason) -> Result<Done, Refused> {
         let sources = self.sources.clone();
         let read = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
@@ -169,19 +211,20 @@ impl Service {
         let loaded = match outcome {
             Ok(Ok(loaded)) => loaded,
             Ok(Err(problems)) => {
-                for problem in &problems.errors {
+                let said: Vec<String> = problems.errors.iter().map(ToString::to_string).collect();
+                for problem in &said {
                     tracing::warn!("not reloaded: {problem}");
                 }
-                return;
+                return Err(refused(desk, reason, said));
             }
             Err(error) => {
                 tracing::error!(%error, "not reloaded: reading the configuration failed");
-                return;
+                return Err(refused(desk, reason, vec![error.to_string()]));
             }
         };
         let changed = self.loaded.changes(&loaded);
         if changed.is_empty() && reason == Reason::Saved {
-            return;
+            return Ok(done("nothing has changed", Vec::new()));
         }
         let mut restart = proxy.reload(loaded.config.clone());
         if let Err(error) = self.logs.set_filter(&loaded.log.level) {
@@ -199,6 +242,50 @@ impl Service {
             let needs_restart = restart.join(", ");
             tracing::info!(changed = changed.join(", "), needs_restart, "reloaded");
         }
+        if let Some(server) = &desk.server {
+            apply_admin(server, &loaded.config);
+        }
+        let told = (loaded.effective.clone(), loaded.log.level.as_str());
+        let outcome = Reload {
+            ok: true,
+            changed: changed.clone(),
+            needs_restart: restart.clone(),
+            ..because(reason)
+        };
+        desk.house.reloaded(outcome, Some(told));
         self.loaded = loaded;
+        let notes = restart
+            .into_iter()
+            .map(|path| format!("{path} holds after a restart"));
+        Ok(match changed.len() {
+            0 => done("reloaded; nothing has changed", notes.collect()),
+            _ => done(format!("reloaded: {}", changed.join(", ")), notes.collect()),
+        })
+    }
+}
+
+fn because(reason: Reason) -> Reload {
+    let reason = match reason {
+        Reason::Asked => "signal",
+        Reason::Told => "api",
+        Reason::Saved => "saved",
+    };
+    Reload {
+        reason: reason.to_owned(),
+        ..Reload::default()
+    }
+}
+
+/// Notes that nothing was changed, and why.
+fn refused(desk: &Desk, reason: Reason, problems: Vec<String>) -> Refused {
+    let what = problems.join("\n");
+    let outcome = Reload {
+        problems,
+        ..because(reason)
+    };
+    desk.house.reloaded(outcome, None);
+    Refused::Invalid {
+        what,
+        accepted: "a configuration that gimbal check can use; the old one goes on".to_owned(),
     }
 }

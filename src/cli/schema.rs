@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use super::paint::print;
+use crate::admin::openapi;
 use crate::config::{file, sidecar};
 
-/// Print a JSON Schema, for editors and for checking files elsewhere
+/// Print a JSON Schema or the OpenAPI document, for editors, clients and checks elsewhere
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// What to describe: config, the file that -c names; or filter, the file beside a filter
+    /// What to describe: config, the file that -c names; filter, the file beside a filter; or openapi, the admin API
     #[arg(value_enum, value_name = "WHAT", hide_possible_values = true)]
     what: What,
 }
@@ -20,18 +21,22 @@ enum What {
     Config,
     /// The settings of one filter.
     Filter,
+    /// The admin API.
+    Openapi,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   gimbal schema config > gimbal.schema.json
-  gimbal schema filter > filter.schema.json";
+  gimbal schema filter > filter.schema.json
+  gimbal schema openapi > admin.openapi.json";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let schema = match args.what {
-        What::Config => file::schema(),
-        What::Filter => sidecar::schema(),
+    let text = match args.what {
+        What::Config => serde_json::to_string_pretty(&file::schema())?,
+        What::Filter => serde_json::to_string_pretty(&sidecar::schema())?,
+        What::Openapi => openapi().to_pretty_json()?,
     };
-    print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
+    print(&format!("{text}\n"))?;
     Ok(ExitCode::SUCCESS)
 }

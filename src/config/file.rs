@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use super::admin::AdminSection;
+use super::grpc::GrpcSection;
 use super::limits::LimitsSection;
 use super::sidecar::BudgetSection;
+use super::tls::ServerSection;
+use super::upstream::UpstreamSection;
 use super::value::{Period, Size, Words};
-use super::{Addressing, Drain, Filters, Timeouts};
+use super::{Addressing, Drain, Filters, Timeouts, Upstream};
 
 /// Everything a config file may say.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -49,10 +53,14 @@ pub struct File {
     pub limits: LimitsSection,
     /// How long things may take.
     pub timeouts: TimeoutsSection,
+    /// Connections to brokers and name servers.
+    pub upstream: UpstreamSection,
     /// How Gimbal leaves when it is told to stop.
     pub drain: DrainSection,
     /// What holds for all filters.
     pub filter: FilterSection,
+    /// The admin listener: what operators, Prometheus and Kubernetes ask, and the console.
+    pub admin: AdminSection,
 }
 
 /// What is logged, and how. Logs go to standard error.
@@ -103,6 +111,21 @@ pub struct Listener {
     /// Client connections of this listener, its brokers' ports included; above it, accepting on it waits. Default: 0, no
     /// limit but that of all.
     pub connections: usize,
+    /// A client's connection that has been silent this long is probed, and closed when three probes in a row go
+    /// unanswered; "0s" probes never. For connections accepted from then on.
+    pub keep_alive: Period,
+    /// Bytes that the client's system has not acknowledged for this long end the connection; "0s" leaves it to the
+    /// system, which takes about a quarter of an hour. For connections accepted from then on.
+    pub user_timeout: Period,
+    /// TLS towards clients. Default: none.
+    pub tls: ServerSection,
+    /// Networks (or addresses) of balancers that say in a PROXY protocol header, version 1 or 2, whom a connection is
+    /// from; headers from elsewhere are refused. Default: none.
+    pub proxy_protocol: Words,
+    /// Refuses connections from those networks that have no such header.
+    pub proxy_protocol_required: bool,
+    /// Where clients that speak gRPC are passed on to. Default: nowhere.
+    pub grpc: GrpcSection,
 }
 
 /// Which kind of broker address clients get.
@@ -197,6 +220,12 @@ impl Default for Listener {
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
             connections: 0,
+            keep_alive: Period(Upstream::default().keep_alive.unwrap_or_default()),
+            user_timeout: Period(Upstream::default().user_timeout.unwrap_or_default()),
+            tls: ServerSection::default(),
+            proxy_protocol: Words::default(),
+            proxy_protocol_required: false,
+            grpc: GrpcSection::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::overlay::{self, Flag};
 use super::problem::{Origin, Problem, Problems, join};
 use super::shape::{Shape, refuse_unknown};
 use super::watch::Seen;
-use super::{Config, check, credentials, text};
+use super::{Config, check, credentials, effective, text};
 
 /// Where a configuration comes from; later fields override earlier ones.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct Loaded {
     pub config: Config,
     /// What the process logs.
     pub log: Log,
+    /// Every setting in force, as JSON without secrets.
+    pub effective: serde_json::Value,
     /// What will probably hurt.
     pub warnings: Vec<Problem>,
     /// What is right for some and wrong for others; for `gimbal check`.
@@ -96,6 +98,7 @@ impl Sources {
                     credentials,
                     ..config
                 },
+                effective: effective::masked(&file),
                 log: file.log,
                 warnings: problems.warnings,
                 advice: problems.advice,

@@ -13,24 +13,36 @@ use crate::auth::Credentials;
 use crate::filter::Budget;
 use crate::protocol::Code;
 
+pub mod admin;
 mod check;
 mod credentials;
+mod effective;
 pub mod file;
+pub mod grpc;
 mod limits;
 mod load;
 mod machine;
 mod overlay;
 mod ports;
 pub mod problem;
+mod proxied;
 mod shape;
 pub mod sidecar;
 mod text;
+pub mod tls;
+mod upstream;
 pub mod value;
 pub mod watch;
 
+pub use admin::Admin;
+pub use effective::MASK;
+pub use grpc::Grpc;
 pub use limits::{Limits, LimitsSection};
 pub use load::{Loaded, Sources};
 pub use overlay::Flag;
+pub use proxied::ProxyProtocol;
+pub use tls::Tls;
+pub use upstream::{ProxyHeader, Upstream};
 
 /// Everything one generation of the proxy runs by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +65,12 @@ pub struct Config {
     pub filters: Filters,
     /// Worker threads that serve connections.
     pub workers: usize,
+    /// Connections to brokers and name servers.
+    pub upstream: Upstream,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// The admin listener; `None` for none.
+    pub admin: Option<Admin>,
 }
 
 /// Filters: where they are and what they may use.
@@ -106,6 +122,16 @@ pub struct Listener {
     pub rewrite_store_host: bool,
     /// Client connections on it; above it, accepting on it waits. `None` is as many as there may be in all.
     pub connections: Option<usize>,
+    /// How long a client's connection is silent before it is probed; `None` probes never.
+    pub keep_alive: Option<Duration>,
+    /// How long bytes sent to a client may go without an acknowledgement; `None` leaves it to the system.
+    pub user_timeout: Option<Duration>,
+    /// TLS towards clients; `None` takes clients in clear alone.
+    pub tls: Option<Tls>,
+    /// Who may say whom a connection is from.
+    pub proxy_protocol: ProxyProtocol,
+    /// Where clients that speak gRPC are passed on to; `None` turns them away.
+    pub grpc: Option<Grpc>,
 }
 
 /// Which kind of broker address a route answer carries.

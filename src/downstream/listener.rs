@@ -12,15 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::accept::Backoff;
 use super::admission::{Admission, Admitted, Gate};
-use super::opening::{Opening, open};
+use super::grpc::Upstream;
+use super::handshakes::Handshakes;
+use super::opening::{Openings, Rules};
 use super::ports::{PortBook, PortFile, VIP_GAP, derived_range};
 use crate::config::{Addressing, Listener as Settings};
-use crate::session::{self, Core, Door, Place, Session};
-use crate::socket::Inbox;
+use crate::session::{Core, Door, Place};
+use crate::socket::Patience;
+use crate::tls;
 use crate::worker::Workers;
 
 /// Connections the system holds while we are busy (as RocketMQ's servers).
@@ -40,6 +43,8 @@ pub enum ListenError {
     },
     /// The file that remembers its brokers' ports cannot be used.
     Ports(io::Error),
+    /// A file of its TLS cannot be used.
+    Tls(String, tls::Problem),
 }
 
 impl fmt::Display for ListenError {
@@ -53,6 +58,7 @@ impl fmt::Display for ListenError {
                 write!(f, "listener {listener}: cannot listen on {address}: {source}")
             }
             Self::Ports(error) => write!(f, "the ports of brokers cannot be read: {error}"),
+            Self::Tls(listener, problem) => write!(f, "listener {listener}: {problem}"),
         }
     }
 }
@@ -78,6 +84,8 @@ pub struct Shared {
     pub sessions: TaskTracker,
     /// Limits on connections.
     pub admission: Arc<Admission>,
+    /// How connections opened.
+    pub openings: Openings,
 }
 
 /// One listener, its broker ports included.
@@ -85,6 +93,7 @@ pub struct Shared {
 pub struct Listener {
     shared: Arc<Shared>,
     settings: ArcSwap<Settings>,
+    handshakes: ArcSwap<Handshakes>,
     bound: SocketAddr,
     /// Another listener takes the IPv4 clients of this port.
     only_v6: bool,
@@ -123,9 +132,12 @@ impl Listener {
         let remembered = file.load().map_err(ListenError::Ports)?;
         let book = PortBook::new(range, settings.brokers.clone(), remembered);
         let known = book.all();
+        let handshakes =
+            Handshakes::new(&settings).map_err(|problem| ListenError::Tls(settings.name.clone(), problem))?;
         let listener = Arc::new_cyclic(|this| Self {
             shared: Arc::clone(shared),
             settings: ArcSwap::from_pointee(settings),
+            handshakes: ArcSwap::from_pointee(handshakes),
             bound,
             only_v6,
             gate: Arc::default(),
@@ -139,6 +151,7 @@ impl Listener {
         listener.accept_on(socket, None);
         listener.open_vip(bound.port(), None);
         listener.open_ports(&known);
+        listener.watch_files();
         Ok(listener)
     }
 
@@ -152,8 +165,76 @@ impl Listener {
         self.settings.load_full()
     }
 
+    /// The ports that stand for one broker each and are open, by broker.
+    pub fn open_broker_ports(&self) -> BTreeMap<String, u16> {
+        let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
+        ports.open.clone()
+    }
+
+    /// What is known of its certificates towards clients; `None` without TLS.
+    pub fn tls_state(&self) -> Option<Arc<tls::State>> {
+        self.handshakes
+            .load()
+            .server
+            .as_ref()
+            .map(|server| server.state())
+    }
+
+    /// What is known of the certificates towards its gRPC upstream; `None` without TLS.
+    pub fn grpc_tls_state(&self) -> Option<Arc<tls::State>> {
+        self.handshakes.load().grpc.as_ref().map(|client| client.state())
+    }
+
+    pub(super) fn admission(&self) -> &Admission {
+        &self.shared.admission
+    }
+
+    pub(super) fn openings(&self) -> &Openings {
+        &self.shared.openings
+    }
+
+    /// What is let in now.
+    pub(super) fn rules(&self) -> Rules {
+        let settings = self.settings.load();
+        Rules {
+            tls: self.handshakes.load().server.clone(),
+            enforces_tls: settings.tls.as_ref().is_some_and(|tls| tls.is_enforced),
+            proxy_protocol: settings.proxy_protocol.clone(),
+            takes_http2: settings.grpc.is_some(),
+        }
+    }
+
+    /// Where clients that speak gRPC go now.
+    pub(super) fn grpc(&self) -> Option<Upstream> {
+        let settings = self.settings.load().grpc.clone()?;
+        let tls = self.handshakes.load().grpc.clone();
+        Some(Upstream { settings, tls })
+    }
+
+    /// Looks at certificates and keys again and again, and uses new ones.
+    fn watch_files(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let stop = self.shared.stop.clone();
+        let watching = async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(tls::POLL) => {}
+                }
+                let (handshakes, settings) = (this.handshakes.load_full(), this.settings());
+                if handshakes.has_files() {
+                    let looking = tokio::task::spawn_blocking(move || handshakes.look(&settings.name, false));
+                    // A panic in there has been told by then.
+                    drop(looking.await);
+                }
+            }
+        };
+        self.shared.acceptors.spawn_on(watching, &self.shared.runtime);
+    }
+
     /// Replaces what can change while listening; the caller has kept what cannot. Ports fixed anew are opened; those
-    /// that clients may still know go on to stand for the same broker until the process ends.
+    /// that clients may still know go on to stand for the same broker until the process ends. Files of TLS are looked at
+    /// at once.
     pub fn apply(&self, settings: Settings) {
         let known = {
             let mut ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,6 +245,8 @@ impl Listener {
             ports.book = PortBook::new(range, settings.brokers.clone(), assigned);
             ports.book.all()
         };
+        let handshakes = Handshakes::renewed(&self.handshakes.load(), &settings);
+        self.handshakes.store(Arc::new(handshakes));
         self.settings.store(Arc::new(settings));
         self.gate.look_again();
         self.open_ports(&known);
@@ -247,7 +330,12 @@ impl Listener {
         broker: Option<Arc<str>>,
         mut admitted: Admitted,
     ) -> io::Result<()> {
-        socket.set_nodelay(true)?;
+        let settings = self.settings.load();
+        let patience = Patience {
+            keep_alive: settings.keep_alive,
+            user_timeout: settings.user_timeout,
+        };
+        patience.apply(&SockRef::from(&socket))?;
         let local = socket.local_addr()?.ip().to_canonical();
         let socket = socket.into_std()?;
         let place = Place {
@@ -256,57 +344,16 @@ impl Listener {
             local,
         };
         let core = Arc::clone(&self.shared.core);
-        let admission = Arc::clone(&self.shared.admission);
+        let this = Arc::clone(self);
         let work = async move {
             // What was admitted lives as long as the connection.
-            let admitted = (&*admission, &mut admitted);
             match TcpStream::from_std(socket) {
-                Ok(socket) => begin(core, place, (socket, peer), admitted).await,
+                Ok(socket) => this.begin((core, place), (socket, peer), &mut admitted).await,
                 Err(error) => debug!(%peer, %error, "a new connection failed at once"),
             }
         };
         self.shared.sessions.spawn_on(work, self.shared.workers.next());
         Ok(())
-    }
-}
-
-/// Looks at the first bytes and serves what they announce.
-async fn begin(
-    core: Arc<Core>,
-    place: Place,
-    (socket, peer): (TcpStream, SocketAddr),
-    (admission, admitted): (&Admission, &mut Admitted),
-) {
-    let config = core.config.load_full();
-    let mut drain = core.drain.clone();
-    let opening = tokio::select! {
-        opening = open(&socket, config.timeouts.opening) => opening,
-        // Nothing has been asked yet, so nothing is owed.
-        _ = drain.wait_for(Option::is_some) => return,
-        () = admitted.is_cut() => return,
-    };
-    if !admission.count_address(&core, admitted, peer.ip()) {
-        return;
-    }
-    match opening {
-        Ok(Opening::Remoting(bytes)) => {
-            let inbox = Inbox::with_bytes(config.limits.frame, bytes);
-            session::run(Session::new(core, place, socket.into(), peer), inbox).await;
-        }
-        Ok(Opening::Foreign(first)) => {
-            if let Some(left_out) = core.counts.foreign.note() {
-                info!(%peer, first, left_out, "closed: neither remoting nor anything else spoken here");
-            }
-        }
-        Ok(Opening::Silent) => {
-            if let Some(left_out) = core.counts.silent.note() {
-                info!(%peer, left_out, "closed: no first byte");
-            }
-        }
-        Err(error) => {
-            core.counts.silent.add();
-            debug!(%peer, %error, "closed before its first byte");
-        }
     }
 }
 

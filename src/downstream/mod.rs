@@ -4,9 +4,13 @@
 
 mod accept;
 mod admission;
+mod arrival;
+mod grpc;
+mod handshakes;
 mod listener;
 mod opening;
 mod ports;
 
 pub use admission::Admission;
 pub use listener::{ListenError, Listener, Shared};
+pub use opening::{Gauge, Openings};

@@ -4,7 +4,31 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Proxied;
 use crate::protocol::Language;
+
+/// How a client came in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The client's address; after a PROXY protocol header, the one it says.
+    pub peer: SocketAddr,
+    /// Subject of the TLS certificate that the client has proved to hold, as text after RFC 4514. Where a trusted balancer
+    /// ends TLS: `CN=` and the common name that it verified.
+    pub tls_subject: Option<Arc<str>>,
+    /// What a balancer said of it.
+    pub proxied: Option<Arc<Proxied>>,
+}
+
+impl From<SocketAddr> for Origin {
+    /// A client that came straight, in clear.
+    fn from(peer: SocketAddr) -> Self {
+        Self {
+            peer,
+            tls_subject: None,
+            proxied: None,
+        }
+    }
+}
 
 /// Facts about a client connection. What changes with a command (the user, the client id) is set per command.
 #[derive(Debug, Clone)]
@@ -21,6 +45,8 @@ pub struct Client {
     pub user: Option<Arc<str>>,
     /// Subject of a verified TLS certificate.
     pub tls_subject: Option<Arc<str>>,
+    /// What a balancer said of it.
+    pub proxied: Option<Arc<Proxied>>,
     /// Language of the last request.
     pub language: Language,
     /// Version ordinal of the last request.
@@ -55,14 +81,20 @@ impl fmt::Debug for OwnTopics {
 
 impl Client {
     /// A client that has said nothing yet.
-    pub fn new(peer: SocketAddr, listener: Arc<str>, connection: u64) -> Self {
+    pub fn new(origin: impl Into<Origin>, listener: Arc<str>, connection: u64) -> Self {
+        let Origin {
+            peer,
+            tls_subject,
+            proxied,
+        } = origin.into();
         Self {
             peer,
             listener,
             connection,
             client_id: None,
             user: None,
-            tls_subject: None,
+            tls_subject,
+            proxied,
             language: Language::JAVA,
             version: 0,
             own_topics: OwnTopics::default(),

@@ -7,6 +7,23 @@ use super::{Code, FLAG_RESPONSE, Head, Kind, Language};
 /// The version ordinal Gimbal speaks with in requests of its own: `V5_3_3` (`MQVersion`).
 pub const OWN_VERSION: i32 = 479;
 
+/// The release that a version ordinal stands for, as `5.3.3` (`MQVersion`, from 4.0.0 on: twenty ordinals a minor release,
+/// two a patch, the snapshot before each); `V(121)` for an ordinal without one.
+pub fn version_name(ordinal: i32) -> String {
+    /// `V4_0_0`.
+    const FIRST: i32 = 213;
+    /// `HIGHER_VERSION`.
+    const LAST: i32 = 612;
+    if !(FIRST..LAST).contains(&ordinal) {
+        return format!("V({ordinal})");
+    }
+    let steps = ordinal - FIRST;
+    let release = steps + steps % 2;
+    let (minor, patch) = (release / 20, release % 20 / 2);
+    let snapshot = if steps % 2 == 1 { "-SNAPSHOT" } else { "" };
+    format!("{}.{}.{patch}{snapshot}", 4 + minor / 10, minor % 10)
+}
+
 /// One remoting command, request or response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {

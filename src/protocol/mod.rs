@@ -28,7 +28,7 @@ mod language;
 mod scan;
 
 pub use code::{Code, request, response};
-pub use command::{Command, Field, OWN_VERSION, Text};
+pub use command::{Command, Field, OWN_VERSION, Text, version_name};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{FRAME_LIMIT, Frame, Kind};
 pub use head::{Fields, Head};

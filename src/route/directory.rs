@@ -15,14 +15,13 @@ use tokio::sync::{Mutex as TurnMutex, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::table::{BrokerAddress, Table};
 use crate::auth::Credentials;
 use crate::protocol::body::{BrokerData, ClusterInfo, TopicRoute};
 use crate::protocol::request as rq;
 use crate::protocol::{Command, response};
 use crate::upstream::{NameServerError, NameServers};
 
-/// Topic routes kept; above it, those not asked for longest are dropped. A route is some hundred bytes.
-const ROUTES_KEPT: usize = 20_000;
 /// A route older than this is asked for again before it decides anything.
 const ROUTE_AGE: Duration = Duration::from_secs(20);
 /// How often the table of brokers is asked for while anybody uses it, so that a new master is found soon.
@@ -32,15 +31,8 @@ const TABLE_INTERVAL: Duration = Duration::from_secs(5);
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 /// A broker just found missing does not make the table be asked for again within this time, however many miss it.
 const REFRESH_PAUSE: Duration = Duration::from_millis(200);
-
-/// Where a broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BrokerAddress {
-    /// `host:port`.
-    pub address: String,
-    /// Whether this is the master (id 0); a slave stands in for reading only.
-    pub is_master: bool,
-}
+/// While somebody makes up names of brokers, a table of this age serves to refuse them.
+const MADE_UP_PAUSE: Duration = Duration::from_secs(1);
 
 /// One answer of a name server to a route question.
 #[derive(Debug, Clone)]
@@ -96,16 +88,10 @@ pub struct Directory {
     /// When the last question for the table began; held while asking, so that one asks for all.
     refreshed: TurnMutex<Option<Instant>>,
     unreachable: AtomicBool,
+    /// A name server has answered at least once.
+    heard: AtomicBool,
     /// Brokers being asked about because they could not be reached.
     suspects: Mutex<HashSet<String>>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    routes: HashMap<String, (Arc<TopicRoute>, Instant)>,
-    brokers: HashMap<String, BrokerData>,
-    /// The table of all brokers has been heard at least once.
-    is_whole: bool,
 }
 
 impl Directory {
@@ -122,6 +108,7 @@ impl Directory {
             table_wanted: AtomicBool::new(false),
             refreshed: TurnMutex::new(None),
             unreachable: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
             suspects: Mutex::default(),
         }
     }
@@ -151,7 +138,7 @@ impl Directory {
     /// Where the broker of this name is, as far as known.
     pub fn address(&self, broker: &str) -> Option<BrokerAddress> {
         self.table_wanted.store(true, Ordering::Relaxed);
-        self.table().brokers.get(broker).and_then(preferred)
+        self.table().address(broker)
     }
 
     /// Whether the broker of this name is known, reachable or not.
@@ -179,7 +166,8 @@ impl Directory {
         names.next().filter(|_| names.next().is_none()).cloned()
     }
 
-    /// Where the broker of this name is, asking the name servers when it is not known.
+    /// Where the broker of this name is, asking the name servers when it is not known. A name that nobody knew is not
+    /// asked for again for a moment, and while there are many such, one question for the table serves them all.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the lookup running for others.
@@ -187,14 +175,30 @@ impl Directory {
         if let Some(address) = self.address(broker) {
             return Ok(address);
         }
-        // Every broker registers a topic of its own name, unless it was told not to.
-        if let Err(error @ LookupError::NameServers(_)) = self.topic(broker, Duration::ZERO).await {
-            return Err(error);
+        let now = Instant::now();
+        let (is_unknown, are_made_up) = {
+            let table = self.table();
+            (table.is_unknown(broker, now), table.are_made_up(now))
+        };
+        if is_unknown {
+            return Err(LookupError::Unknown);
         }
-        if self.address(broker).is_none() {
-            self.refresh_table(Instant::now()).await?;
+        if are_made_up {
+            self.refresh_table(now.checked_sub(MADE_UP_PAUSE).unwrap_or(now))
+                .await?;
+        } else {
+            // Every broker registers a topic of its own name, unless it was told not to.
+            if let Err(error @ LookupError::NameServers(_)) = self.topic(broker, Duration::ZERO).await {
+                return Err(error);
+            }
+            if self.address(broker).is_none() {
+                self.refresh_table(Instant::now()).await?;
+            }
         }
-        self.address(broker).ok_or(LookupError::Unknown)
+        self.address(broker).ok_or_else(|| {
+            self.table().note_unknown(broker, Instant::now());
+            LookupError::Unknown
+        })
     }
 
     /// The broker could not be reached, or has no master: asks where it is now, in the background, and not again within
@@ -220,13 +224,13 @@ impl Directory {
     /// The route of a topic if it is known and not old.
     pub fn cached(&self, topic: &str) -> Option<Arc<TopicRoute>> {
         let table = self.table();
-        let (route, asked) = table.routes.get(topic)?;
+        let (route, asked) = table.route(topic)?;
         (asked.elapsed() < ROUTE_AGE).then(|| Arc::clone(route))
     }
 
     /// The route of a topic as last heard, however old.
     pub fn known(&self, topic: &str) -> Option<Arc<TopicRoute>> {
-        self.table().routes.get(topic).map(|(route, _)| Arc::clone(route))
+        self.table().route(topic).map(|(route, _)| Arc::clone(route))
     }
 
     /// The route of a topic, asked for when it is older than `age` or not known.
@@ -234,8 +238,7 @@ impl Directory {
         let known = {
             let table = self.table();
             table
-                .routes
-                .get(topic)
+                .route(topic)
                 .filter(|(_, asked)| asked.elapsed() < age)
                 .map(|(route, _)| Arc::clone(route))
         };
@@ -311,8 +314,14 @@ impl Directory {
 
     /// Keeps the table of brokers fresh while it is used. Runs until dropped.
     pub async fn keep_fresh(self: Arc<Self>) {
-        // Name servers that are not there yet are asked again when somebody needs them.
-        drop(self.refresh_table_soon().await);
+        while let Err(LookupError::NameServers(_) | LookupError::Late) = self.refresh_table_soon().await {
+            if self.has_heard() {
+                break;
+            }
+            // Nobody may be sent here before one has answered, so nobody else would ask.
+            tokio::time::sleep(REFRESH_PAUSE).await;
+        }
+        self.heard.store(true, Ordering::Relaxed);
         loop {
             tokio::time::sleep(TABLE_INTERVAL).await;
             if self.table_wanted.swap(false, Ordering::Relaxed) {
@@ -331,11 +340,31 @@ impl Directory {
                 }
             }
             _ => {
+                self.heard.store(true, Ordering::Relaxed);
                 if self.unreachable.swap(false, Ordering::Relaxed) {
                     info!("name servers answer again");
                 }
             }
         }
+    }
+
+    /// Whether a name server has answered since the start.
+    pub fn has_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// What is known of every broker.
+    pub fn broker_data(&self) -> Vec<BrokerData> {
+        self.table().brokers.values().cloned().collect()
+    }
+
+    /// Every route kept, with its age.
+    pub fn kept_routes(&self) -> Vec<(String, Arc<TopicRoute>, Duration)> {
+        let table = self.table();
+        let routes = table.routes.iter();
+        routes
+            .map(|(topic, (route, asked))| (topic.clone(), Arc::clone(route), asked.elapsed()))
+            .collect()
     }
 
     /// The version that brokers answered a heartbeat with last, the lowest of several; for heartbeats that no broker is
@@ -393,7 +422,7 @@ impl Directory {
         };
         if answer.code != response::SUCCESS {
             if answer.code == response::TOPIC_NOT_EXIST {
-                self.table().routes.remove(topic);
+                self.table().forget_route(topic);
             } else if let Some(known) = self.last_known(topic) {
                 return Ok(known);
             }
@@ -412,7 +441,7 @@ impl Directory {
     }
 
     fn last_known(&self, topic: &str) -> Option<Lookup> {
-        let (route, _) = self.table().routes.get(topic)?.clone();
+        let route = Arc::clone(self.table().route(topic)?.0);
         let mut answer = Command::request(response::SUCCESS, 0);
         answer.flag = crate::protocol::FLAG_RESPONSE;
         Some(Lookup {
@@ -422,72 +451,23 @@ impl Directory {
     }
 
     fn learn(&self, topic: &str, route: &Arc<TopicRoute>) {
-        let mut table = self.table();
-        if table.routes.len() >= ROUTES_KEPT
-            && let Some(oldest) = table
-                .routes
-                .iter()
-                .min_by_key(|(_, (_, asked))| *asked)
-                .map(|(name, _)| name.clone())
-        {
-            table.routes.remove(&oldest);
-        }
-        table
-            .routes
-            .insert(topic.to_owned(), (Arc::clone(route), Instant::now()));
-        let changed = route
-            .brokers()
-            .into_iter()
-            .fold(false, |changed, broker| table.take(broker) | changed);
-        self.settle(table, changed);
+        let changed = self.table().learn_route(topic, route, Instant::now());
+        self.note_change(changed);
     }
 
     fn learn_table(&self, brokers: Vec<BrokerData>) {
-        let mut table = self.table();
-        table.is_whole = true;
-        // A broker that no name server lists any more keeps its name, without an address.
-        let listed: HashSet<&str> = brokers.iter().map(|broker| broker.name.as_str()).collect();
-        let mut changed = false;
-        for (name, broker) in &mut table.brokers {
-            if !listed.contains(name.as_str()) && !broker.addresses.is_empty() {
-                broker.addresses.clear();
-                changed = true;
-            }
-        }
-        drop(listed);
-        changed = brokers
-            .into_iter()
-            .fold(changed, |changed, broker| table.take(broker) | changed);
-        self.settle(table, changed);
+        let changed = self.table().learn_all(brokers, Instant::now());
+        self.note_change(changed);
     }
 
-    fn settle(&self, table: MutexGuard<'_, Table>, changed: bool) {
-        drop(table);
+    fn note_change(&self, changed: bool) {
         if changed {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
     }
 }
 
-impl Table {
-    /// Takes over what is known of a broker; whether its preferred address changed.
-    fn take(&mut self, broker: BrokerData) -> bool {
-        let now = preferred(&broker);
-        let before = self.brokers.insert(broker.name.clone(), broker);
-        before.as_ref().and_then(preferred) != now
-    }
-}
-
 fn topic_of(question: &[(String, String)]) -> &str {
     let topic = question.iter().find(|(name, _)| name == "topic");
     topic.map_or("", |(_, topic)| topic)
-}
-
-/// The master, else the slave with the lowest id.
-fn preferred(broker: &BrokerData) -> Option<BrokerAddress> {
-    let (id, address) = broker.addresses.first_key_value()?;
-    Some(BrokerAddress {
-        address: address.clone(),
-        is_master: *id == 0,
-    })
 }

@@ -9,10 +9,12 @@ mod directory;
 mod max_wait;
 mod permit;
 mod router;
+mod table;
 mod transactions;
 
-pub use directory::{BrokerAddress, Directory, Lookup, LookupError};
+pub use directory::{Directory, Lookup, LookupError};
 pub use max_wait::{max_hold, max_wait, wait_after_hold};
 pub use permit::{is_nameserver_code, refusal};
 pub use router::{Plan, plan};
+pub use table::BrokerAddress;
 pub use transactions::{HalfMessage, Transactions};

@@ -50,10 +50,6 @@ pub struct Counts {
     pub refused_by_address: Count,
     /// Connections closed because their user has too many.
     pub refused_by_user: Count,
-    /// Connections that ended before their first byte, or said nothing for too long.
-    pub silent: Count,
-    /// Connections whose first byte is of nothing spoken here.
-    pub foreign: Count,
     /// Sessions closed because a frame was above `limits.frame`.
     pub oversized: Count,
     /// Sessions closed because of what is not a command.

@@ -63,6 +63,7 @@ impl Session {
     ) {
         let chain = self.meet(state);
         if passes_untouched(state, &chain, head.code, config) {
+            let (head, frame) = self.stamped(config, (head, frame));
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {
                 deadline: now + wait,
@@ -202,26 +203,35 @@ impl Session {
         names: Option<&Names>,
         ticket: &Ticket,
     ) -> Result<(Head, Frame), (Code, String)> {
-        let code = quiet_code(subject.request_code());
+        let code = subject.request_code();
+        let config = self.core.config.load();
+        let stamp = self.stamp(&config, code, ticket);
+        let code = quiet_code(code);
         let ours = |what: String| (code, format!("gimbal: {what}"));
         let Parts {
             head,
             frame,
             mut is_changed,
+            command,
             ..
         } = subject.into_parts().map_err(ours)?;
-        if names.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
+        if names.is_none() && stamp.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
             return self.fitting(head, frame);
         }
-        let mut command = Command::decode(&frame).map_err(|error| ours(error.to_string()))?;
+        let mut command = match command {
+            Some(command) => command,
+            None => Command::decode(&frame).map_err(|error| ours(error.to_string()))?,
+        };
         if let Some(names) = names {
             let mapped = names::request_to_broker(&names.mapping, &self.reserved(), &mut command);
             is_changed |= mapped.map_err(|error| (response::MESSAGE_ILLEGAL, format!("gimbal: {error}")))?;
         }
+        if let Some(stamp) = stamp {
+            is_changed |= stamp.put(&mut command, frame.len());
+        }
         if !is_changed {
             return Ok((head, frame));
         }
-        let config = self.core.config.load();
         ticket
             .seal
             .renew(config.credentials.as_deref(), &ticket.identity, &mut command)

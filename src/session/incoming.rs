@@ -71,11 +71,11 @@ impl Incoming {
         self.since.map(|since| since + limit)
     }
 
-    /// Waits for memory if it is wanted, then for bytes, and reads once.
+    /// Waits for memory if it is wanted, then for bytes, and reads once; whether anything was there.
     ///
     /// # Cancel safety
     /// Nothing is lost, the place among those who wait for memory neither.
-    pub(super) async fn read(&mut self, socket: &Stream) -> Result<(), ReadError> {
+    pub(super) async fn read(&mut self, socket: &Stream) -> Result<bool, ReadError> {
         if let Some(waiting) = &mut self.waiting {
             let reservation = waiting.await;
             self.waiting = None;
@@ -84,7 +84,6 @@ impl Incoming {
             }
         }
         socket.readable().await.map_err(ReadError::Io)?;
-        self.inbox.fill(socket)?;
-        Ok(())
+        self.inbox.fill(socket)
     }
 }

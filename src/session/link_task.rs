@@ -1,30 +1,21 @@
-//! The task of one link: finds the broker, dials, greets, and then reads what the broker sends.
+//! The task of one link once it is open: greets, and then reads what the broker sends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::incoming::Incoming;
 use super::memory::From as Side;
 use super::request::is_send;
-use super::state::{STUCK_LIMIT, Slot};
+use super::state::STUCK_LIMIT;
 use super::{Session, State};
 use crate::protocol::{Frame, Head, response};
-use crate::route::LookupError;
 use crate::socket::{Inbox, ReadError, Stream};
-use crate::upstream::{Link, Lost, Pending, Phase, Reply, dial};
+use crate::upstream::{Lost, Pending, Phase, Reply};
 
-/// Waits between attempts to come back to a broker at which the client is registered.
-const BACKOFF: [Duration; 5] = [
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
 /// How long a greeting may take before commands flow without it.
 pub(super) const GREETING_LIMIT: Duration = Duration::from_millis(2_500);
 
@@ -45,37 +36,6 @@ impl Session {
             return id;
         }
         self.open_link(state, broker, 0)
-    }
-
-    fn open_link(self: &Arc<Self>, state: &mut State, broker: &str, attempt: usize) -> u32 {
-        let name: Arc<str> = broker.into();
-        let wake = Arc::new(Notify::new());
-        let id = state.add_link(Slot {
-            link: Link::new(Arc::clone(&name)),
-            socket: None,
-            wake: Arc::clone(&wake),
-            retired: false,
-            greeting: Vec::new(),
-            store_host: None,
-        });
-        let this = Arc::clone(self);
-        state.spawn(async move {
-            if attempt > 0 {
-                let wait = BACKOFF
-                    .get(attempt.saturating_sub(1))
-                    .or(BACKOFF.last())
-                    .copied()
-                    .unwrap_or_default();
-                let jitter = Duration::from_millis(fastrand::u64(..50));
-                tokio::select! {
-                    () = sleep(wait + jitter) => {}
-                    () = wake.notified() => {}
-                }
-            }
-            let outcome = this.drive(id, attempt, &name, &wake).await;
-            this.link_lost(id, attempt, &outcome);
-        });
-        id
     }
 
     /// When a broker's name has moved to another address, its link serves no new commands.
@@ -111,37 +71,8 @@ impl Session {
         }
     }
 
-    /// Serves the link until it is over; says why it ended.
-    async fn drive(self: &Arc<Self>, id: u32, attempt: usize, broker: &Arc<str>, wake: &Notify) -> String {
-        let config = self.core.config.load_full();
-        let directory = &self.core.directory;
-        let place = match attempt {
-            0 => directory.resolve(broker).await,
-            // Coming back: every session of a broker does so at once, and the table is asked for as long as it is used.
-            _ => directory.address(broker).ok_or(LookupError::Unknown),
-        };
-        let place = match place {
-            Ok(place) => place,
-            Err(error) => return format!("broker {broker}: {error}"),
-        };
-        let socket = match dial(&place.address, config.timeouts.connect).await {
-            Ok(socket) => Arc::new(socket),
-            Err(error) => {
-                self.core.directory.suspect(broker);
-                return format!("broker {broker} at {} cannot be reached: {error}", place.address);
-            }
-        };
-        self.opened(id, &socket, (place.address.clone(), place.is_master));
-        let ended = self.read_broker(id, &socket, wake).await;
-        self.core.directory.suspect(broker);
-        match ended {
-            Some(error) => format!("connection to broker {broker} at {} lost: {error}", place.address),
-            None => format!("broker {broker} has moved away from {}", place.address),
-        }
-    }
-
     /// Connected: the client's heartbeat goes first, so that the broker knows who is asking.
-    fn opened(self: &Arc<Self>, id: u32, socket: &Arc<Stream>, address: (String, bool)) {
+    pub(super) fn opened(self: &Arc<Self>, id: u32, socket: &Arc<Stream>, address: (String, bool)) {
         let now = Instant::now();
         let mut state = self.lock();
         let State { links, beat, .. } = &mut *state;
@@ -194,7 +125,14 @@ impl Session {
         self.wake.notify_one();
     }
 
-    async fn read_broker(self: &Arc<Self>, id: u32, socket: &Stream, wake: &Notify) -> Option<ReadError> {
+    /// Reads the broker until the link is over; the error that ended it, if it was not our will. Every frame that is
+    /// begun counts as `heard`.
+    pub(super) async fn read_broker(
+        self: &Arc<Self>,
+        id: u32,
+        (socket, wake): (&Stream, &Notify),
+        heard: &mut bool,
+    ) -> Option<ReadError> {
         let inbox = Inbox::new(self.core.config.load().limits.frame);
         let mut incoming = Incoming::new(inbox, Side::Broker);
         loop {
@@ -204,6 +142,7 @@ impl Session {
             let late = incoming.late_at(self.core.config.load().timeouts.frame);
             tokio::select! {
                 read = incoming.read(socket), if !status.client_full => {
+                    *heard |= read.as_ref().is_ok_and(|any| *any);
                     // What came before an end is still worth delivering.
                     let delivered = self.from_broker(id, &mut incoming);
                     if let Err(error) = read.and(delivered) {
@@ -279,7 +218,7 @@ impl Session {
     }
 
     /// The link is over: its requests are answered, and the client stays registered if it was.
-    fn link_lost(self: &Arc<Self>, id: u32, attempt: usize, why: &str) {
+    pub(super) fn link_lost(self: &Arc<Self>, id: u32, attempt: usize, why: &str) {
         let mut state = self.lock();
         let Some(mut slot) = state.remove_link(id) else {
             return;
@@ -297,20 +236,6 @@ impl Session {
         self.come_back(&mut state, &slot, attempt);
         self.flush_client(&mut state);
         self.wake.notify_one();
-    }
-
-    /// Opens the link again when the client is registered at that broker, which may be back any moment.
-    fn come_back(self: &Arc<Self>, state: &mut State, slot: &Slot, attempt: usize) {
-        let now = Instant::now();
-        let wanted = state
-            .beat
-            .as_ref()
-            .is_some_and(|beat| beat.is_current(now) && beat.passed.is_some());
-        let free = !state.by_broker.contains_key(&slot.link.broker);
-        if wanted && free && !slot.retired && !state.draining && self.core.directory.knows(&slot.link.broker)
-        {
-            self.open_link(state, &slot.link.broker, attempt);
-        }
     }
 
     /// Answers requests that their broker will not answer.

@@ -15,6 +15,7 @@
 //! frame waits for its share before it is read, and when queues are full in all, who has something queued is not read.
 //! Each of these waits ends by itself, the frame's, the broker's and that of a client which reads nothing.
 
+mod born_host;
 mod counts;
 mod delivery;
 mod dispatch;
@@ -22,25 +23,28 @@ mod drain;
 mod filtering;
 mod forward;
 mod gather;
+mod headcount;
 mod heartbeat;
 mod held;
 mod incoming;
+mod link_open;
 mod link_task;
 mod lookups;
 mod meeting;
 mod memory;
 mod pushes;
 mod query;
+mod registry;
 mod request;
 mod responses;
 mod state;
-mod tally;
 mod task;
 mod users;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
@@ -48,15 +52,18 @@ use tokio::time::Instant;
 
 use crate::config::{Addressing, Config};
 use crate::filter::folder::InForce;
-use crate::filter::{Client, OwnTopics};
+use crate::filter::{Client, Origin, OwnTopics};
 use crate::route::{Directory, Transactions};
 use crate::socket::{Purse, Stream};
+use crate::upstream::{Caller, Dialler};
 use memory::Purses;
 use state::State;
 
+pub use born_host::Counts as BornHostCounts;
 pub use counts::{Count, Counts};
+pub use headcount::{Headcount, Pass};
 pub use memory::Memory;
-pub use tally::{Pass, Tally};
+pub use registry::{Portrait, Registry, Tally};
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -66,10 +73,16 @@ pub struct Core {
     pub config: ArcSwap<Config>,
     /// Topic routes and broker addresses.
     pub directory: Arc<Directory>,
+    /// Opens connections to brokers, and knows how these fare.
+    pub dialler: Arc<Dialler>,
     /// Which broker holds which half message.
     pub transactions: Transactions,
+    /// What became of stamping the client's address into sends.
+    pub born_hosts: BornHostCounts,
     /// The filters in force; a reload swaps the chain, a command in progress keeps the one it began with.
     pub filters: InForce,
+    /// Who is connected.
+    pub sessions: Registry,
     /// `Some` from the moment the proxy drains: when every session must have ended.
     pub drain: watch::Receiver<Option<Instant>>,
     /// What commands on their way may take.
@@ -77,7 +90,7 @@ pub struct Core {
     /// How often what went wrong.
     pub counts: Counts,
     /// Connections by verified user.
-    pub users: Tally<String>,
+    pub users: Headcount<String>,
 }
 
 /// The address a client came in by, as far as a session needs to know it.
@@ -138,6 +151,9 @@ impl Place {
 /// One client connection.
 #[derive(Debug)]
 pub struct Session {
+    /// Unique while the process lives.
+    number: u64,
+    since: SystemTime,
     core: Arc<Core>,
     place: Place,
     socket: Stream,
@@ -173,14 +189,17 @@ enum End {
 
 impl Session {
     /// A session on an accepted socket.
-    pub fn new(core: Arc<Core>, place: Place, socket: Stream, peer: SocketAddr) -> Arc<Self> {
+    pub fn new(core: Arc<Core>, place: Place, socket: Stream, origin: Origin) -> Arc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let directory = Arc::clone(&core.directory);
         let own_topics = OwnTopics::new(move |topic| directory.is_own_topic(topic));
-        let client = Client::new(peer, place.door.name(), number).with_own_topics(own_topics);
         let memory = Arc::clone(&core.memory);
-        Arc::new(Self {
+        let peer = origin.peer;
+        let client = Client::new(origin, place.door.name(), number).with_own_topics(own_topics);
+        let session = Arc::new(Self {
+            number,
+            since: SystemTime::now(),
             core,
             place,
             socket,
@@ -189,7 +208,25 @@ impl Session {
             purses: Purses::default(),
             wake: Notify::new(),
             client_room: Notify::new(),
-        })
+        });
+        session.core.sessions.add(&session);
+        session
+    }
+
+    /// Whom connections to brokers are opened for.
+    fn caller(&self) -> Caller {
+        let proxied = self.lock().filters.client.proxied.clone();
+        let dialled = proxied.as_ref().and_then(|proxied| proxied.destination);
+        let entry = dialled.unwrap_or_else(|| {
+            let local = self.socket.local_addr();
+            let port = local.map_or_else(|_gone| self.place.door.shared_port(), |local| local.port());
+            SocketAddr::new(self.place.local, port)
+        });
+        Caller {
+            client: self.peer,
+            entry,
+            proxied,
+        }
     }
 
     /// What this session may reserve for large frames of one side.

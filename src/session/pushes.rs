@@ -34,6 +34,7 @@ impl Session {
     /// A request came in on link `id`: it is for this client, since the link is.
     pub(super) fn broker_asked(self: &Arc<Self>, state: &mut State, id: u32, head: &Head, frame: Frame) {
         self.meet(state);
+        state.tally.pushes = state.tally.pushes.saturating_add(1);
         let frame = self.with_our_names(state, id, head, frame);
         let Some((frame, asked)) = self
             .with_client_names(state, frame)

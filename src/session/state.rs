@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use super::drain::LINGER;
 use super::gather::Gather;
+use super::headcount::Pass;
 use super::heartbeat::Beat;
 use super::held::Filters;
 use super::lookups::Parked;
 use super::memory::{Memory, Told};
 use super::pushes::Push;
 use super::query::Recent;
-use super::tally::Pass;
+use super::registry::{Pace, Tally};
 use crate::config::Limits;
 use crate::filter::Client;
 use crate::protocol::body::rewrite_store_hosts;
@@ -93,6 +94,10 @@ pub(super) struct State {
     pub(super) told: Told,
     /// Verified users that this connection counts for.
     pub(super) users: Vec<Pass<String>>,
+    /// What it has carried.
+    pub(super) tally: Tally,
+    /// How fast requests come.
+    pub(super) pace: Pace,
 }
 
 /// How the client takes what waits for it.
@@ -164,6 +169,8 @@ impl State {
             reader: Reader::default(),
             told: Told::new(memory),
             users: Vec::new(),
+            tally: Tally::default(),
+            pace: Pace::new(Instant::now()),
         }
     }
 

@@ -147,9 +147,12 @@ impl Session {
                 };
                 let head = Head::scan(&frame).map_err(ReadError::Decode)?;
                 state.heard = now;
+                state.tally.bytes_in = state.tally.bytes_in.saturating_add(frame.len() as u64);
                 if head.is_response() {
                     self.client_answered(&mut state, &head, frame);
                 } else {
+                    state.tally.requests = state.tally.requests.saturating_add(1);
+                    state.pace.count(now);
                     self.request(&mut state, head, frame, now);
                 }
             }

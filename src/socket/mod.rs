@@ -4,10 +4,12 @@
 
 mod budget;
 mod inbox;
+mod options;
 mod outbox;
 mod stream;
 
 pub use budget::{Budget, LARGE_FRAME, Purse, Reservation};
 pub use inbox::{Inbox, ReadError};
+pub use options::Patience;
 pub use outbox::{Outbox, Progress};
 pub use stream::Stream;

@@ -24,6 +24,8 @@ pub enum Progress {
 pub struct Outbox {
     chunks: VecDeque<Bytes>,
     bytes: usize,
+    /// Bytes that the stream has taken so far.
+    written: u64,
     /// The stream has taken bytes that its socket has not.
     is_held: bool,
 }
@@ -42,6 +44,11 @@ impl Outbox {
     /// Bytes waiting.
     pub fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes that have left.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether nothing waits, in the stream either.
@@ -75,6 +82,7 @@ impl Outbox {
 
     fn consume(&mut self, mut written: usize) {
         self.bytes = self.bytes.saturating_sub(written);
+        self.written = self.written.saturating_add(written as u64);
         while let Some(front) = self.chunks.front_mut() {
             if front.len() > written {
                 front.advance(written);

@@ -29,15 +29,23 @@ impl Stream {
     /// Shakes hands; `first` is what was read from the socket before.
     ///
     /// # Errors
+    /// As [`Stream::under_tls`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
+    pub async fn handshake(tcp: TcpStream, connection: Connection, first: BytesMut) -> io::Result<Self> {
+        Self::from(tcp).under_tls(connection, first).await
+    }
+
+    /// Shakes hands on a stream in clear; `first` is what was read from it before.
+    ///
+    /// # Errors
     /// The socket failed or was closed, or the peer and `connection` do not agree; the peer has then been told why.
     ///
     /// # Cancel safety
     /// Dropping the future closes the socket.
-    pub async fn handshake(
-        tcp: TcpStream,
-        mut connection: Connection,
-        mut first: BytesMut,
-    ) -> io::Result<Self> {
+    pub async fn under_tls(mut self, mut connection: Connection, mut first: BytesMut) -> io::Result<Self> {
+        let tcp = &self.tcp;
         while first.has_remaining() {
             let taken = connection.read_tls(&mut (&mut first).reader())?;
             if taken == 0 {
@@ -46,11 +54,11 @@ impl Stream {
                     "more than a handshake at once",
                 ));
             }
-            process(&tcp, &mut connection)?;
+            process(tcp, &mut connection)?;
         }
         loop {
             while connection.wants_write() {
-                match connection.write_tls(&mut Nonblocking(&tcp)) {
+                match connection.write_tls(&mut Nonblocking(tcp)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.writable().await?,
                     Err(error) => return Err(error),
                     Ok(_written) => {}
@@ -59,17 +67,15 @@ impl Stream {
             if !connection.is_handshaking() {
                 break;
             }
-            match connection.read_tls(&mut Nonblocking(&tcp)) {
+            match connection.read_tls(&mut Nonblocking(tcp)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.readable().await?,
                 Err(error) => return Err(error),
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_read) => process(&tcp, &mut connection)?,
+                Ok(_read) => process(tcp, &mut connection)?,
             }
         }
-        Ok(Self {
-            tcp,
-            tls: Some(Box::new(Mutex::new(connection))),
-        })
+        self.tls = Some(Box::new(Mutex::new(connection)));
+        Ok(self)
     }
 
     /// Whether the stream is under TLS.
@@ -85,6 +91,11 @@ impl Stream {
     /// The address of the other end of the socket.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.peer_addr()
+    }
+
+    /// The address of this end of the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 
     /// The socket's options.

@@ -10,9 +10,9 @@ use tokio::sync::{Mutex as TurnMutex, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::dial;
+use super::{Connection, DialError, Dialler, Peer};
 use crate::protocol::{Command, Frame, Head};
-use crate::socket::{Inbox, Outbox, Progress, ReadError, Stream};
+use crate::socket::{Inbox, Outbox, Progress, ReadError};
 
 /// How long one name server may take for one answer before the next is asked.
 const ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
@@ -40,15 +40,41 @@ impl std::error::Error for NameServerError {}
 #[derive(Debug)]
 pub struct NameServers {
     addresses: ArcSwap<Vec<String>>,
-    /// The connection in use, with the address it goes to. One dial at a time.
-    current: TurnMutex<Option<(String, Arc<Channel>)>>,
+    dialler: Arc<Dialler>,
+    /// The connection in use. One dial at a time.
+    current: TurnMutex<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    /// The connection, with the address it goes to.
+    used: Option<(String, Arc<Channel>)>,
+    /// The address that the next dial begins with comes after this one, which failed.
+    after: Option<String>,
 }
 
 /// One open connection; answers find their callers by opaque.
 #[derive(Debug)]
 struct Channel {
-    socket: Stream,
+    connection: Connection,
     calls: Mutex<Calls>,
+}
+
+/// Why a call has no answer.
+#[derive(Debug)]
+enum Trouble {
+    /// The connection was lost, perhaps long ago: the same name server may answer on another.
+    Lost(String),
+    /// Nothing came in time: the same name server would let everybody wait once more.
+    Silent(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(what) | Self::Silent(what) => f.write_str(what),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,10 +87,11 @@ struct Calls {
 
 impl NameServers {
     /// Name servers at these addresses, asked in this order.
-    pub fn new(addresses: Vec<String>) -> Self {
+    pub fn new(addresses: Vec<String>, dialler: Arc<Dialler>) -> Self {
         Self {
             addresses: ArcSwap::from_pointee(addresses),
-            current: TurnMutex::new(None),
+            dialler,
+            current: TurnMutex::default(),
         }
     }
 
@@ -73,19 +100,39 @@ impl NameServers {
         self.addresses.store(Arc::new(addresses));
     }
 
-    /// Asks one name server, the next when it does not answer, and so on once round.
+    /// How the connections are opened.
+    pub fn dialler(&self) -> &Arc<Dialler> {
+        &self.dialler
+    }
+
+    /// Asks one name server, the next when it does not answer, and so on once round. One whose connection was lost is
+    /// asked once more, since it may have been closed while idle.
     ///
     /// # Cancel safety
     /// Dropping the future forgets the answer; the request may still reach the name server.
     pub async fn call(&self, command: &Command) -> Result<Command, NameServerError> {
         let addresses = self.addresses.load_full();
         let mut tried = Vec::new();
-        // Once more than there are addresses: the connection in use may have been closed while idle.
+        let mut lost = Vec::new();
+        let mut done = Vec::new();
         for _ in 0..=addresses.len() {
-            if let Some(answer) = self.call_current(&addresses, command, &mut tried).await {
-                return Ok(answer);
+            let left: Vec<&String> = addresses.iter().filter(|a| !done.contains(*a)).collect();
+            let Some((address, channel)) = self.channel(&left, &mut tried).await else {
+                break;
+            };
+            let trouble = match channel.call(command).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
+            };
+            debug!(peer = address, error = %trouble, "asking the next name server");
+            channel.connection.life.lost(&trouble.to_string());
+            tried.push(format!("{address}: {trouble}"));
+            self.give_up(&address, &channel).await;
+            if matches!(trouble, Trouble::Silent(_)) || lost.contains(&address) {
+                done.push(address);
+            } else {
+                lost.push(address);
             }
-            debug!(tried = ?tried.last(), "asking the next name server");
         }
         Err(NameServerError {
             tried: tried.join("; "),
@@ -97,7 +144,7 @@ impl NameServers {
         let mut tried = Vec::new();
         let mut last = None;
         for address in self.addresses.load_full().iter() {
-            match Self::open(address).await {
+            match self.open(address).await {
                 Ok(channel) => match channel.call(command).await {
                     Ok(answer) if answer.code.0 != 0 => return Ok(answer),
                     Ok(answer) => last = Some(answer),
@@ -114,57 +161,41 @@ impl NameServers {
         }
     }
 
-    async fn call_current(
-        &self,
-        all: &[String],
-        command: &Command,
-        tried: &mut Vec<String>,
-    ) -> Option<Command> {
-        let (address, channel) = self.channel(all, tried).await?;
-        match channel.call(command).await {
-            Ok(answer) => Some(answer),
-            Err(what) => {
-                tried.push(format!("{address}: {what}"));
-                let mut current = self.current.lock().await;
-                if current
-                    .as_ref()
-                    .is_some_and(|(_, used)| Arc::ptr_eq(used, &channel))
-                {
-                    *current = None;
-                    // The next dial starts after the address that failed.
-                    let start = all
-                        .iter()
-                        .position(|a| *a == address)
-                        .map_or(0, |at| at.saturating_add(1));
-                    *current = Self::open_from(all, start, tried).await;
-                }
-                None
-            }
-        }
-    }
-
-    /// The open connection, or a new one to the first address that takes it.
-    async fn channel(&self, all: &[String], tried: &mut Vec<String>) -> Option<(String, Arc<Channel>)> {
+    /// The connection is used no more; the next dial begins after its address.
+    async fn give_up(&self, address: &str, channel: &Arc<Channel>) {
         let mut current = self.current.lock().await;
-        let usable = current
-            .as_ref()
-            .is_some_and(|(address, channel)| all.contains(address) && !channel.calls().closed);
-        if !usable {
-            *current = Self::open_from(all, 0, tried).await;
+        let is_used = |(_, used): &(String, Arc<Channel>)| Arc::ptr_eq(used, channel);
+        if current.used.as_ref().is_some_and(is_used) {
+            *current = Current {
+                used: None,
+                after: Some(address.to_owned()),
+            };
         }
-        current.clone()
     }
 
-    async fn open_from(
-        all: &[String],
-        start: usize,
-        tried: &mut Vec<String>,
-    ) -> Option<(String, Arc<Channel>)> {
-        for address in all.iter().cycle().skip(start).take(all.len()) {
-            match Self::open(address).await {
-                Ok(channel) => return Some((address.clone(), channel)),
+    /// The open connection if it goes to one of these addresses, or a new one to the first of them that takes it.
+    async fn channel(&self, left: &[&String], tried: &mut Vec<String>) -> Option<(String, Arc<Channel>)> {
+        let mut current = self.current.lock().await;
+        if let Some((address, channel)) = &current.used
+            && left.contains(&address)
+            && !channel.calls().closed
+        {
+            return Some((address.clone(), Arc::clone(channel)));
+        }
+        let after = current
+            .after
+            .as_ref()
+            .and_then(|a| left.iter().position(|b| *b == a));
+        let start = after.map_or(0, |at| at.saturating_add(1));
+        for address in left.iter().cycle().skip(start).take(left.len()) {
+            match self.open(address).await {
+                Ok(channel) => {
+                    let opened = ((*address).clone(), channel);
+                    current.used = Some(opened.clone());
+                    return Some(opened);
+                }
                 Err(what) => {
-                    debug!(peer = address, error = %what, "name server cannot be reached");
+                    debug!(peer = *address, error = %what, "name server cannot be reached");
                     tried.push(format!("{address}: {what}"));
                 }
             }
@@ -172,10 +203,10 @@ impl NameServers {
         None
     }
 
-    async fn open(address: &str) -> std::io::Result<Arc<Channel>> {
-        let socket = dial(address, CONNECT_LIMIT).await?;
+    async fn open(&self, address: &str) -> Result<Arc<Channel>, DialError> {
+        let peer = Peer::name_server(address);
         let channel = Arc::new(Channel {
-            socket,
+            connection: self.dialler.connect(&peer, CONNECT_LIMIT, None).await?,
             calls: Mutex::default(),
         });
         // The reader holds the only other reference while calls are open; it ends with the socket.
@@ -189,23 +220,25 @@ impl Channel {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(&self, command: &Command) -> Result<Command, String> {
-        let answer = self.send(command)?;
+    async fn call(&self, command: &Command) -> Result<Command, Trouble> {
+        let lost = |error: std::io::Error| Trouble::Lost(error.to_string());
+        let answer = self.send(command).map_err(Trouble::Lost)?;
+        let socket = &self.connection.stream;
         loop {
-            let progress = { self.calls().outbox.flush(&self.socket) };
-            match progress.map_err(|error| error.to_string())? {
+            let progress = { self.calls().outbox.flush(socket) };
+            match progress.map_err(lost)? {
                 Progress::Done => break,
-                Progress::Blocked => timeout(ANSWER_LIMIT, self.socket.writable())
+                Progress::Blocked => timeout(ANSWER_LIMIT, socket.writable())
                     .await
-                    .map_err(|_elapsed| "takes no bytes".to_owned())?
-                    .map_err(|error| error.to_string())?,
+                    .map_err(|_elapsed| Trouble::Silent("takes no bytes".to_owned()))?
+                    .map_err(lost)?,
             }
         }
         let frame = timeout(ANSWER_LIMIT, answer)
             .await
-            .map_err(|_elapsed| format!("no answer within {ANSWER_LIMIT:?}"))?
-            .map_err(|_closed| "connection lost".to_owned())?;
-        Command::decode(&frame).map_err(|error| error.to_string())
+            .map_err(|_elapsed| Trouble::Silent(format!("no answer within {ANSWER_LIMIT:?}")))?
+            .map_err(|_closed| Trouble::Lost("connection lost".to_owned()))?;
+        Command::decode(&frame).map_err(|error| Trouble::Silent(error.to_string()))
     }
 
     fn send(&self, command: &Command) -> Result<oneshot::Receiver<Frame>, String> {
@@ -230,7 +263,7 @@ async fn read(channel: std::sync::Weak<Channel>) {
     let mut inbox = Inbox::new(FRAME_LIMIT);
     while let Some(channel) = channel.upgrade() {
         // Wakes up now and then to see whether anybody still holds the connection.
-        if timeout(Duration::from_secs(10), channel.socket.readable())
+        if timeout(Duration::from_secs(10), channel.connection.stream.readable())
             .await
             .is_err()
         {
@@ -241,6 +274,7 @@ async fn read(channel: std::sync::Weak<Channel>) {
         }
         if let Err(error) = deliver(&channel, &mut inbox) {
             debug!(%error, "name server connection ended");
+            channel.connection.life.lost(&error.to_string());
             let mut calls = channel.calls();
             calls.closed = true;
             calls.open.clear();
@@ -250,7 +284,7 @@ async fn read(channel: std::sync::Weak<Channel>) {
 }
 
 fn deliver(channel: &Channel, inbox: &mut Inbox) -> Result<(), ReadError> {
-    while inbox.fill(&channel.socket)? {
+    while inbox.fill(&channel.connection.stream)? {
         while let Some(frame) = inbox.next_frame()? {
             let head = Head::scan(&frame)?;
             if head.is_response()

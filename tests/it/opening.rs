@@ -11,9 +11,10 @@ async fn foreign_first_bytes_are_closed() {
     let ns = NameServer::start().await;
     let proxy = Gimbal::before(&[&ns]).start().await;
     for first in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        b"\x16\x03\x01\x00\x05",
+        &b"\x16\x03\x01\x00\x05"[..],
         b"PROXY TCP4 ",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"SSH-2.0-x\r\n",
         b"\xff",
     ] {
         let mut client = proxy.client().await;

@@ -5,7 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::Listener;
 use crate::config::file::Listener as Written;
+use crate::config::grpc::check_grpc;
 use crate::config::problem::Problems;
+use crate::config::proxied::check_proxy_protocol;
+use crate::config::tls::check_server;
+use crate::config::upstream::patience;
 
 const BIND: &str = "an IP address and a port, such as \"0.0.0.0:9876\" or \"[::]:9876\"";
 const HOST: &str = "a host name or an IP address, without a port";
@@ -42,6 +46,14 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
             "fixed ports, such as { broker-a = 12002 }; or nothing, if this is the only instance",
         );
     }
+    let grpc = check_grpc(&written.grpc, &at("grpc"), problems);
+    let tls = check_server(&written.tls, grpc.is_some(), &at("tls"), problems);
+    let proxy_protocol = check_proxy_protocol(
+        &written.proxy_protocol.0,
+        written.proxy_protocol_required,
+        index,
+        problems,
+    );
     Some(Listener {
         name: written.name.clone(),
         bind: bind?,
@@ -51,6 +63,11 @@ pub(super) fn check_listener(written: &Written, index: usize, problems: &mut Pro
         brokers: written.brokers.clone(),
         rewrite_store_host: written.rewrite_store_host,
         connections: (written.connections > 0).then_some(written.connections),
+        keep_alive: patience(written.keep_alive, &at("keep_alive"), problems),
+        user_timeout: patience(written.user_timeout, &at("user_timeout"), problems),
+        tls,
+        proxy_protocol,
+        grpc,
     })
 }
 
@@ -162,7 +179,7 @@ pub(super) fn check_names(written: &[Written], problems: &mut Problems) {
 }
 
 /// Splits `text` into host and port, with brackets taken off an IPv6 address; `Err` says what is wrong.
-pub(super) fn host_port(text: &str) -> Result<(&str, u16), String> {
+pub(in crate::config) fn host_port(text: &str) -> Result<(&str, u16), String> {
     if text.contains("://") {
         return Err(format!("is {text:?}, a URL"));
     }

@@ -8,10 +8,13 @@ use tracing_subscriber::filter::EnvFilter;
 
 use super::file::{DrainSection, File, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
-use super::{Allow, Config, Drain, Timeouts, ports};
+use super::upstream::check_upstream;
+use super::{Allow, Config, Drain, Timeouts, admin, ports};
 use crate::protocol::{Code, request};
 use filters::check_filters;
-use listener::{check_listener, check_names, host_port};
+use listener::{check_listener, check_names};
+
+pub(super) use listener::host_port;
 
 mod filters;
 mod listener;
@@ -46,10 +49,12 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         limits: file.limits.check(problems),
         timeouts: check_timeouts(&file.timeouts, problems),
         drain: check_drain(&file.drain),
+        upstream: check_upstream(&file.upstream, problems),
         filters: check_filters(file, state_dir.as_deref(), problems),
         state_dir,
         workers: check_workers(file.workers, problems),
         credentials: None,
+        admin: admin::check(&file.admin, problems),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);

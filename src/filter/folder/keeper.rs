@@ -16,6 +16,7 @@ use super::news::News;
 use super::settling::Settling;
 use super::slot::{Attempt, Slot};
 use super::status::Report;
+use super::switch::SwitchError;
 use super::{Options, Settings, Timing};
 use crate::filter::{Chain, Counters, LoadError, Loader, State};
 
@@ -34,6 +35,8 @@ pub(super) struct Keeper {
     removed: BTreeMap<String, (Instant, Arc<State>, Arc<Counters>)>,
     settling: Settling,
     remarks: BTreeSet<String>,
+    /// A filter was switched since the last look.
+    is_switched: bool,
     events: Option<Events>,
 }
 
@@ -106,6 +109,7 @@ impl Keeper {
             removed: BTreeMap::new(),
             settling: Settling::default(),
             remarks: BTreeSet::new(),
+            is_switched: false,
             events,
         }
     }
@@ -114,6 +118,18 @@ impl Keeper {
     pub(super) fn set(&mut self, settings: Settings) {
         self.required = settings.required.into_iter().collect();
         self.kit.budget = settings.budget;
+    }
+
+    /// Takes a filter out of the chain, or puts it back, from the next look on.
+    pub(super) fn switch(&mut self, name: &str, is_on: bool) -> Result<(), SwitchError> {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return Err(SwitchError::Unknown(self.slots.keys().cloned().collect()));
+        };
+        if !is_on && self.required.contains(name) {
+            return Err(SwitchError::Required);
+        }
+        self.is_switched |= slot.switch(is_on, &mut self.kit);
+        Ok(())
     }
 
     /// Loads everything for the first time; where the folder holds nothing that works, what was accepted before.
@@ -410,7 +426,8 @@ impl Keeper {
     }
 
     fn looked(&mut self, is_changed: bool, again: Duration) -> Looked {
-        let chain = is_changed.then(|| {
+        let is_switched = std::mem::take(&mut self.is_switched);
+        let chain = (is_changed || is_switched).then(|| {
             self.kit.generation = self.kit.next_generation();
             let mut slots: Vec<&Slot> = self.slots.values().collect();
             slots.sort_by_key(|slot| &slot.file);

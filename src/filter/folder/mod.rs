@@ -26,6 +26,7 @@ mod settling;
 mod sidecar;
 mod slot;
 mod status;
+mod switch;
 mod trial;
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use self::events::Events;
@@ -44,6 +45,7 @@ use super::{Budget, Chain, Loader};
 pub use listing::name_of;
 pub use sidecar::{OwnBudget, Read, Sidecar};
 pub use status::{Counts, Event, LastFailure, Outcome, Serving, Status, Trouble};
+pub use switch::SwitchError;
 pub use trial::{Found, Trial, Tried, try_all};
 
 /// Time between two looks, however many events there are.
@@ -109,6 +111,7 @@ pub struct Folder {
     keeper: Keeper,
     in_force: InForce,
     settings: watch::Receiver<Settings>,
+    orders: mpsc::Receiver<switch::Order>,
     wake: Arc<Notify>,
     again: Duration,
 }
@@ -126,6 +129,14 @@ struct Shared {
     generation: watch::Sender<u64>,
     looks: watch::Sender<u64>,
     settings: watch::Sender<Settings>,
+    orders: mpsc::Sender<switch::Order>,
+    wake: Arc<Notify>,
+}
+
+/// How the keeper of the folder is reached.
+struct Kept {
+    settings: Settings,
+    orders: mpsc::Sender<switch::Order>,
     wake: Arc<Notify>,
 }
 
@@ -143,7 +154,13 @@ impl Folder {
         let wake = Arc::new(Notify::new());
         let events = options.timing.events;
         let events = events.then(|| Events::new(&options.folder, Arc::clone(&wake)));
-        let in_force = InForce::new(Chain::default(), options.settings.clone(), Arc::clone(&wake));
+        let (sender, orders) = mpsc::channel(switch::WAITING);
+        let kept = Kept {
+            settings: options.settings.clone(),
+            orders: sender,
+            wake: Arc::clone(&wake),
+        };
+        let in_force = InForce::new(Chain::default(), kept);
         let settings = in_force.shared.settings.subscribe();
         let keeper = Keeper::new(options, loader, events);
         let (keeper, looked) = blocking(keeper, Keeper::start).await;
@@ -153,6 +170,7 @@ impl Folder {
             keeper,
             in_force,
             settings,
+            orders,
             wake,
             again,
         }
@@ -170,9 +188,11 @@ impl Folder {
     pub async fn run(mut self) {
         loop {
             let looked = Instant::now();
+            let mut order = None;
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = sleep_until(looked + self.again) => {}
+                Some(ordered) = self.orders.recv() => order = Some(ordered),
                 changed = self.settings.changed() => {
                     if changed.is_ok() {
                         let settings = self.settings.borrow_and_update().clone();
@@ -181,10 +201,15 @@ impl Folder {
                 }
             }
             sleep_until(looked + PAUSE).await;
+            let answer = order.map(|order| (self.keeper.switch(&order.name, order.is_on), order.reply));
             let (keeper, looked) = blocking(self.keeper, Keeper::again).await;
             self.keeper = keeper;
             self.again = looked.again;
             self.in_force.publish(looked);
+            if let Some((outcome, reply)) = answer {
+                // Whoever asked may have gone.
+                drop(reply.send(outcome));
+            }
         }
     }
 }
@@ -208,10 +233,15 @@ async fn blocking(mut keeper: Keeper, look: fn(&mut Keeper) -> Looked) -> (Keepe
 impl InForce {
     /// This chain and no folder: for a proxy without filters, and for tests.
     pub fn fixed(chain: Chain) -> Self {
-        Self::new(chain, Settings::default(), Arc::new(Notify::new()))
+        let kept = Kept {
+            settings: Settings::default(),
+            orders: mpsc::channel(1).0,
+            wake: Arc::new(Notify::new()),
+        };
+        Self::new(chain, kept)
     }
 
-    fn new(chain: Chain, settings: Settings, wake: Arc<Notify>) -> Self {
+    fn new(chain: Chain, kept: Kept) -> Self {
         let generation = watch::Sender::new(chain.generation());
         Self {
             shared: Arc::new(Shared {
@@ -219,8 +249,9 @@ impl InForce {
                 known: ArcSwap::default(),
                 generation,
                 looks: watch::Sender::new(0),
-                settings: watch::Sender::new(settings),
-                wake,
+                settings: watch::Sender::new(kept.settings),
+                orders: kept.orders,
+                wake: kept.wake,
             }),
         }
     }

@@ -31,6 +31,8 @@ pub(super) enum News {
         error: LoadError,
         serving: Serving,
     },
+    /// An operator took it out of the chain, or put it back.
+    Switched { name: Arc<str>, is_on: bool },
     /// Its file is gone.
     Removed { name: Arc<str> },
     /// Its file is gone, and it must not be.
@@ -88,6 +90,13 @@ impl News {
                     accepted,
                     generation,
                     "{what_now}"
+                );
+            }
+            Self::Switched { name, is_on: true } => info!(filter = &**name, generation, "filter enabled"),
+            Self::Switched { name, is_on: false } => {
+                warn!(
+                    filter = &**name,
+                    generation, "filter disabled until it is enabled or saved again"
                 );
             }
             Self::Removed { name } => info!(filter = &**name, generation, "filter removed"),

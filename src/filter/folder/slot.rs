@@ -40,6 +40,8 @@ pub(super) struct Slot {
     version: Option<Version>,
     refusal: Option<(Arc<Refusal>, Scope, u64)>,
     is_off: bool,
+    /// An operator took it out of the chain.
+    is_disabled: bool,
     trouble: Option<Trouble>,
     history: VecDeque<Outcome>,
 }
@@ -87,6 +89,7 @@ impl Slot {
             version: None,
             refusal: None,
             is_off: false,
+            is_disabled: false,
             trouble: None,
             history: VecDeque::new(),
         }
@@ -110,7 +113,7 @@ impl Slot {
     /// Whether it keeps the proxy from being ready, and why.
     pub(super) fn refuses(&self) -> Option<String> {
         let text = self.trouble.as_ref().map_or("", |trouble| trouble.text.as_str());
-        self.refusal.as_ref()?;
+        self.refusal.as_ref().filter(|_| !self.is_disabled)?;
         Some(format!("filter {} was never loaded: {text}", self.name))
     }
 
@@ -149,6 +152,10 @@ impl Slot {
         kit: &mut Kit,
     ) -> Result<bool, LoadError> {
         let digest = attempt.digest.clone();
+        let is_other = self
+            .tried
+            .as_ref()
+            .is_none_or(|tried| (&tried.digest, &tried.sidecar) != (&attempt.digest, &attempt.sidecar));
         self.tried = Some(attempt);
         let sidecar = kit.sidecar(&self.file, past.sidecar.as_deref())?;
         let changed = self.take(past, digest, sidecar, kit)?;
@@ -161,7 +168,24 @@ impl Slot {
             )));
         }
         self.trouble = None;
-        Ok(changed)
+        // What was saved later than it was said counts for more.
+        let is_back = is_other && self.switch(true, kit);
+        Ok(changed || is_back)
+    }
+
+    /// Takes it out of the chain, or puts it back; whether it was otherwise before.
+    pub(super) fn switch(&mut self, is_on: bool, kit: &mut Kit) -> bool {
+        if self.is_disabled != is_on {
+            return false;
+        }
+        self.is_disabled = !is_on;
+        let event = if is_on { Event::Enabled } else { Event::Disabled };
+        self.remember(event, kit.next_generation(), "");
+        kit.news.push(News::Switched {
+            name: Arc::clone(&self.name),
+            is_on,
+        });
+        true
     }
 
     /// Puts this version in force, if it can be loaded; whether that changes the chain.
@@ -325,6 +349,7 @@ impl Slot {
     /// What serves.
     pub(super) fn serving(&self) -> Serving {
         match &self.version {
+            _ if self.is_disabled => Serving::Nothing,
             _ if self.refusal.is_some() => Serving::Refusal,
             None => Serving::Nothing,
             Some(version) if version.is_from_before => Serving::Accepted,
@@ -335,6 +360,9 @@ impl Slot {
 
     /// Its place in the chain.
     pub(super) fn member(&self) -> Option<Member> {
+        if self.is_disabled {
+            return None;
+        }
         let of = |id, filter, scope: &Scope, mode, policy| Member {
             name: Arc::clone(&self.name),
             id,
@@ -369,6 +397,7 @@ impl Slot {
             name: self.name.to_string(),
             file: self.file.clone(),
             serving: self.serving(),
+            is_disabled: self.is_disabled,
             title: about.and_then(|about| about.title.clone()),
             version: about.and_then(|about| about.version.clone()),
             description: about.and_then(|about| about.description.clone()),

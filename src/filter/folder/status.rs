@@ -36,6 +36,10 @@ pub enum Event {
     Off,
     /// Nothing was changed, since something was wrong.
     Failed,
+    /// An operator took it out of the chain.
+    Disabled,
+    /// It is back in the chain.
+    Enabled,
 }
 
 /// One line of a filter's history.
@@ -75,6 +79,8 @@ pub struct Status {
     pub file: String,
     /// What serves.
     pub serving: Serving,
+    /// An operator took it out of the chain while the proxy runs.
+    pub is_disabled: bool,
     /// The manifest's name, which may differ from the file's.
     pub title: Option<String>,
     /// The manifest's version.

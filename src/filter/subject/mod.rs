@@ -252,6 +252,7 @@ impl Subject {
         self.write_content()?;
         let written = self.write()?;
         let is_changed = written.is_some();
+        let command = self.command.take();
         let (head, frame) = match written {
             Some(frame) => (Head::scan(&frame).map_err(|error| error.to_string())?, frame),
             None => (self.head, self.frame),
@@ -260,6 +261,7 @@ impl Subject {
             head,
             frame,
             is_changed,
+            command,
             acknowledge: self.acknowledge,
         })
     }
@@ -274,6 +276,8 @@ pub struct Parts {
     pub frame: Frame,
     /// Whether it differs from what came in.
     pub is_changed: bool,
+    /// The same command decoded, when somebody had to.
+    pub command: Option<Command>,
     /// Messages taken out of a pop, to be acknowledged at the broker.
     pub acknowledge: Vec<Acknowledge>,
 }

@@ -1,5 +1,6 @@
 //! What serves after a start, whatever the folder holds.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gimbal::filter::folder::Serving;
@@ -69,7 +70,7 @@ async fn what_is_refused_is_answered_and_what_is_out_of_scope_goes_on() {
         let mut command = Command::request(request::SEND_MESSAGE_V2, 7);
         command.set_field("b", topic.to_owned());
         let frame = command.encode().unwrap();
-        let peer = "10.0.0.1:1".parse().unwrap();
+        let peer: SocketAddr = "10.0.0.1:1".parse().unwrap();
         let client = Arc::new(Client::new(peer, "main".into(), 1));
         let subject = Subject::request(Way::Request, Head::scan(&frame).unwrap(), frame, client);
         running.in_force.chain().decide(Box::new(subject), 0)

@@ -60,12 +60,35 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr, speaks: Speaks) -> Self {
         let stream = timeout(SOON, TcpStream::connect(address)).await.unwrap().unwrap();
+        Self::over(Peer::new(stream, "client"), speaks)
+    }
+
+    /// A client on an open connection.
+    pub(crate) fn over(peer: Peer, speaks: Speaks) -> Self {
+        Self {
+            peer,
+            speaks,
+            next: 100,
+            early: Vec::new(),
+        }
+    }
+
+    /// A client whose connection comes from this address of the machine.
+    pub(crate) async fn connect_from(from: [u8; 4], address: SocketAddr, speaks: Speaks) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let stream = timeout(SOON, socket.connect(address)).await.unwrap().unwrap();
         Self {
             peer: Peer::new(stream, "client"),
             speaks,
             next: 100,
             early: Vec::new(),
         }
+    }
+
+    /// The address it comes from.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.peer.local_address()
     }
 
     /// A command with an opaque of its own.
@@ -154,6 +177,12 @@ impl Client {
     /// Sends a heartbeat of these groups; its opaque.
     pub(crate) async fn beat(&mut self, groups: &[Group<'_>]) -> i32 {
         self.ask_with(request::HEART_BEAT, &[], &heartbeat(groups)).await
+    }
+
+    /// Whether the other side closes rather than answering.
+    pub(crate) async fn is_refused(mut self) -> bool {
+        let command = self.command(Code(3_442), &[]);
+        self.peer.try_put(&command).await.is_err() || self.peer.next_or_end().await.is_none()
     }
 
     /// Asks something that Gimbal answers by itself: everything sent before has been taken by then.

@@ -5,6 +5,7 @@ pub(crate) mod filters;
 mod nameserver;
 mod peer;
 mod proxy;
+pub(crate) mod tls;
 
 pub(crate) use client::{Client, Group, Speaks, heartbeat};
 pub(crate) use nameserver::NameServer;

@@ -24,27 +24,51 @@ pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
     known: Arc<Mutex<Known>>,
     speaks: watch::Sender<bool>,
+    /// Changes when every connection is to be closed.
+    cut: watch::Sender<()>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl NameServer {
     pub(crate) async fn start() -> Self {
+        Self::start_under(None).await
+    }
+
+    /// The same under TLS.
+    pub(crate) async fn start_under(tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let known = Arc::new(Mutex::new(Known::default()));
         let (speaks, listening) = watch::channel(true);
+        let (cut, is_cut) = watch::channel(());
         let shared = Arc::clone(&known);
         let task = tokio::spawn(async move {
             let mut links = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let peer = Peer::new(stream, "name server");
-                links.spawn(serve(peer, Arc::clone(&shared), listening.clone()));
+                let mut is_cut = is_cut.clone();
+                is_cut.mark_unchanged();
+                let (tls, shared, listening) = (tls.clone(), Arc::clone(&shared), listening.clone());
+                links.spawn(async move {
+                    let peer = match tls {
+                        None => peer,
+                        Some(tls) => match peer.under_tls(&tls).await {
+                            Ok(peer) => peer,
+                            Err(_refused) => return,
+                        },
+                    };
+                    tokio::select! {
+                        () = serve(peer, shared, listening) => {}
+                        _ = is_cut.changed() => {}
+                    }
+                });
             }
         });
         Self {
             address,
             known,
             speaks,
+            cut,
             task,
         }
     }
@@ -88,6 +112,13 @@ impl NameServer {
         self.set_broker(name, broker_data(name, instances));
     }
 
+    /// A broker in the table whose master has this address, word for word.
+    pub(crate) fn broker_at(&self, name: &str, address: &str) {
+        let mut data = broker_data(name, &[]);
+        data["brokerAddrs"]["0"] = json!(address);
+        self.set_broker(name, data);
+    }
+
     fn set_broker(&self, name: &str, data: Value) {
         self.known.lock().unwrap().table.insert(name.to_owned(), data);
     }
@@ -105,6 +136,11 @@ impl NameServer {
     /// Answers again, also what came meanwhile.
     pub(crate) fn speak(&self) {
         self.speaks.send_replace(true);
+    }
+
+    /// Closes every connection; new ones are taken.
+    pub(crate) fn drop_links(&self) {
+        self.cut.send_replace(());
     }
 
     /// How often the route of this topic was asked for.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gimbal::protocol::{Code, Command, FLAG_RESPONSE, FRAME_LIMIT, Frame, Head, request, response};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+
+use super::tls::Wire;
 
 /// Every wait ends here at the latest, with a failure.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
@@ -41,7 +43,7 @@ impl Received {
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Wire,
     input: BytesMut,
     who: String,
 }
@@ -49,11 +51,47 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(stream: TcpStream, who: impl Into<String>) -> Self {
         stream.set_nodelay(true).unwrap();
+        Self::over(Wire::Clear(stream), who)
+    }
+
+    pub(crate) fn over(stream: Wire, who: impl Into<String>) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
             who: who.into(),
         }
+    }
+
+    /// The address of this end.
+    pub(crate) fn local_address(&self) -> SocketAddr {
+        self.stream.tcp().local_addr().unwrap()
+    }
+
+    /// Shakes hands as a server on what was in clear so far.
+    pub(crate) async fn under_tls(self, server: &tokio_rustls::TlsAcceptor) -> std::io::Result<Self> {
+        assert!(self.input.is_empty(), "{}: unread input", self.who);
+        let Wire::Clear(tcp) = self.stream else {
+            panic!("{}: under TLS already", self.who);
+        };
+        let tls = timeout(SOON, server.accept(tcp)).await.unwrap()?;
+        Ok(Self::over(Wire::Served(Box::new(tls)), self.who))
+    }
+
+    /// The next bytes, whatever they are.
+    pub(crate) async fn raw(&mut self, count: usize) -> Vec<u8> {
+        // Not a byte more: what follows may be for somebody else.
+        let fill = async {
+            while self.input.len() < count {
+                let mut piece = vec![0; count - self.input.len()];
+                let read = self.stream.read(&mut piece).await.unwrap();
+                assert_ne!(read, 0, "closed");
+                self.input.extend_from_slice(&piece[..read]);
+            }
+        };
+        timeout(SOON, fill)
+            .await
+            .unwrap_or_else(|_| panic!("{}: fewer than {count} bytes came", self.who));
+        self.input.split_to(count).to_vec()
     }
 
     /// The next frame, or `None` when the other side has closed.
@@ -128,11 +166,35 @@ impl Peer {
         self.put_bytes(&command.encode().unwrap().to_bytes()).await;
     }
 
+    /// Writes a command to somebody who may be gone.
+    pub(crate) async fn try_put(&mut self, command: &Command) -> std::io::Result<()> {
+        self.stream
+            .write_all(&command.encode().unwrap().to_bytes())
+            .await?;
+        self.stream.flush().await
+    }
+
     pub(crate) async fn put_bytes(&mut self, bytes: &[u8]) {
-        timeout(SOON, self.stream.write_all(bytes))
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        timeout(SOON, write)
             .await
             .unwrap_or_else(|_| panic!("{}: the other side takes no bytes", self.who))
             .unwrap();
+    }
+
+    /// Writes bytes beneath TLS.
+    pub(crate) async fn put_raw(&mut self, bytes: &[u8]) {
+        let tcp = self.stream.tcp();
+        tcp.writable().await.unwrap();
+        assert_eq!(tcp.try_write(bytes).unwrap(), bytes.len());
+    }
+
+    /// Both directions, for doing things at once.
+    pub(crate) fn split(self) -> (ReadHalf<Wire>, WriteHalf<Wire>) {
+        tokio::io::split(self.stream)
     }
 
     /// Writes until the other side takes no more for `quiet`, or `most` bytes are out; how many were.
@@ -174,7 +236,39 @@ impl Peer {
 
     /// Closes with a reset, as a killed process with unread bytes does.
     pub(crate) fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
+        self.stream.tcp().set_zero_linger().unwrap();
+    }
+
+    /// The bytes that come until the other side has said its last.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = self.input.split().to_vec();
+        timeout(SOON, self.stream.read_to_end(&mut bytes))
+            .await
+            .unwrap()
+            .unwrap();
+        bytes
+    }
+
+    /// Exactly so many bytes.
+    pub(crate) async fn take(&mut self, length: usize) -> Vec<u8> {
+        let read = async {
+            while self.input.len() < length {
+                assert!(
+                    self.stream.read_buf(&mut self.input).await.unwrap() > 0,
+                    "{}: closed",
+                    self.who
+                );
+            }
+        };
+        timeout(SOON, read)
+            .await
+            .unwrap_or_else(|_| panic!("{}: not so many bytes came", self.who));
+        self.input.split_to(length).to_vec()
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) async fn shut(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 }
 

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts};
+use gimbal::config::{
+    Addressing, Allow, Config, Drain, Filters, Limits, Listener, ProxyProtocol, Timeouts, Upstream,
+};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
 use super::client::{Client, Speaks};
 use super::nameserver::NameServer;
+use super::peer::SOON;
 
 /// A proxy about to start.
 #[derive(Debug)]
@@ -52,6 +55,11 @@ impl Gimbal {
             brokers: BTreeMap::new(),
             rewrite_store_host: false,
             connections: None,
+            keep_alive: None,
+            user_timeout: None,
+            tls: None,
+            proxy_protocol: ProxyProtocol::default(),
+            grpc: None,
         };
         Self {
             config: Config {
@@ -61,10 +69,12 @@ impl Gimbal {
                 limits: Limits::default(),
                 timeouts: Timeouts::default(),
                 drain: Drain::default(),
+                upstream: Upstream::default(),
                 state_dir: None,
                 filters: Filters::default(),
                 workers: 2,
                 credentials: None,
+                admin: None,
             },
         }
     }
@@ -113,6 +123,27 @@ impl Gimbal {
 }
 
 impl Running {
+    /// Connections closed before anything was served on them, for this cause.
+    pub(crate) fn refused(&self, cause: &str) -> u64 {
+        let mut counts = self.proxy.openings().refused();
+        counts.find(|(name, _)| *name == cause).unwrap().1
+    }
+
+    /// Waits until so many connections were closed for this cause: they are counted a moment after they are closed.
+    pub(crate) async fn has_refused(&self, count: u64, cause: &str) {
+        let reached = async {
+            while self.refused(cause) != count {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let reached = tokio::time::timeout(SOON, reached).await;
+        assert!(
+            reached.is_ok(),
+            "{} instead of {count} were refused as {cause}",
+            self.refused(cause)
+        );
+    }
+
     /// A client that names the broker in every command, on the shared address.
     pub(crate) async fn client(&self) -> Client {
         self.client_that(Speaks::NAMED).await

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -14,15 +15,23 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::{Config, sidecar};
-use crate::downstream::{Admission, ListenError, Listener, Shared};
+use crate::downstream::{Admission, ListenError, Listener, Openings, Shared};
 use crate::filter::Chain;
 use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::route::{Directory, Transactions};
-use crate::session::{Core, Counts, Memory, Tally};
-use crate::upstream::NameServers;
+use crate::session::{BornHostCounts, Core, Counts, Headcount, Memory, Registry};
+use crate::tls::Problem;
+use crate::upstream::{Dialler, NameServers, PeerHealth};
 use crate::wasm::Host;
 
 use crate::worker::Workers;
+
+mod admin;
+mod house;
+mod portray;
+
+pub use admin::{apply_admin, start_admin};
+pub use house::{Chronicle, House, Order};
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -31,6 +40,8 @@ pub enum StartError {
     Listen(ListenError),
     /// The system gives no threads.
     Workers(std::io::Error),
+    /// A file of TLS towards brokers cannot be used.
+    Tls(Problem),
     /// The engine for filters cannot start here.
     Engine(String),
 }
@@ -40,6 +51,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Workers(error) => write!(f, "worker threads cannot be started: {error}"),
+            Self::Tls(problem) => write!(f, "upstream.tls: {problem}"),
             Self::Engine(error) => write!(f, "the engine for filters cannot be started: {error}"),
         }
     }
@@ -56,7 +68,11 @@ pub struct Proxy {
     keeper: Option<JoinHandle<()>>,
     listeners: Vec<Arc<Listener>>,
     drain: watch::Sender<Option<Instant>>,
+    /// It was told to stop.
+    leaving: Arc<AtomicBool>,
     refresher: JoinHandle<()>,
+    /// Looks after certificates towards brokers.
+    watcher: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -85,22 +101,27 @@ impl Proxy {
     pub fn start_with(config: Config, filters: InForce) -> Result<Self, StartError> {
         let runtime = Handle::current();
         let workers = Workers::start(config.workers).map_err(StartError::Workers)?;
-        let nameservers = NameServers::new(config.nameservers.clone());
+        let dialler = Arc::new(Dialler::new(config.upstream.clone()).map_err(StartError::Tls)?);
+        let nameservers = NameServers::new(config.nameservers.clone(), Arc::clone(&dialler));
         let directory = Arc::new(Directory::new(nameservers, runtime.clone()));
         directory.set_credentials(config.credentials.clone());
         let (drain, drain_seen) = watch::channel(None);
         let settings = config.listeners.clone();
         let state_dir = config.state_dir.clone();
         let memory = Memory::new(config.limits.memory);
+        let watched = Arc::clone(&dialler);
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
+            dialler,
+            born_hosts: BornHostCounts::default(),
             transactions: Transactions::default(),
+            sessions: Registry::default(),
             drain: drain_seen,
             filters: filters.clone(),
             memory,
             counts: Counts::default(),
-            users: Tally::default(),
+            users: Headcount::default(),
         });
         let shared = Arc::new(Shared {
             core,
@@ -111,6 +132,7 @@ impl Proxy {
             acceptors: TaskTracker::new(),
             sessions: TaskTracker::new(),
             admission: Arc::new(Admission::default()),
+            openings: Openings::default(),
         });
         let mut proxy = Self {
             shared,
@@ -118,7 +140,9 @@ impl Proxy {
             keeper: None,
             listeners: Vec::new(),
             drain,
+            leaving: Arc::default(),
             refresher: runtime.spawn(directory.keep_fresh()),
+            watcher: runtime.spawn(watched.keep_fresh()),
         };
         for listener in settings {
             let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Listen)?;
@@ -150,9 +174,34 @@ impl Proxy {
         &self.shared.admission
     }
 
+    /// Every listener, with its settings and what is known of its certificates.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// How connections opened, of all listeners.
+    pub fn openings(&self) -> &Openings {
+        &self.shared.openings
+    }
+
     /// Client connections now.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
+    }
+
+    /// How brokers and name servers fare.
+    pub fn health(&self) -> Vec<PeerHealth> {
+        self.shared.core.dialler.health().snapshot()
+    }
+
+    /// What is known of the certificates towards brokers and name servers; `None` in clear.
+    pub fn upstream_certificates(&self) -> Option<Arc<crate::tls::State>> {
+        self.shared.core.dialler.certificates()
+    }
+
+    /// What became of stamping clients' addresses into sends.
+    pub fn born_hosts(&self) -> &BornHostCounts {
+        &self.shared.core.born_hosts
     }
 
     /// Puts a new configuration in force, all of it but what it returns: settings that need a restart and keep their
@@ -189,6 +238,7 @@ impl Proxy {
         filters.compiled.clone_from(&old.filters.compiled);
         self.filters.set(folder_settings(&config));
         keep(&mut config.workers, &old.workers, "workers", &mut restart);
+        admin::keep_bind(&mut config, &old, &mut restart);
         keep(&mut config.state_dir, &old.state_dir, "state_dir", &mut restart);
         self.shared
             .core
@@ -199,6 +249,7 @@ impl Proxy {
             .directory
             .set_credentials(config.credentials.clone());
         self.shared.core.memory.resize(config.limits.memory);
+        self.shared.core.dialler.apply(config.upstream.clone());
         self.shared.core.config.store(Arc::new(config));
         self.shared.admission.look_again();
         restart
@@ -209,6 +260,7 @@ impl Proxy {
     /// # Cancel safety
     /// Dropping the future closes what is left at once.
     pub async fn drain(self) {
+        self.leaving.store(true, Ordering::Relaxed);
         let settings = self.shared.core.config.load().drain.clone();
         if !settings.delay.is_zero() {
             tokio::time::sleep(settings.delay).await;
@@ -237,6 +289,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.refresher.abort();
+        self.watcher.abort();
         if let Some(keeper) = &self.keeper {
             keeper.abort();
         }

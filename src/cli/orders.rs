@@ -1,0 +1,69 @@
+//! The admin listener of a running process: how it is started, and what comes in there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::admin::Server;
+use crate::admin::view::Done;
+use crate::config::Admin;
+use crate::proxy::{House, Order, Proxy, start_admin};
+
+/// The admin listener, if there is one, with what it shows and what it is told.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) house: Arc<House>,
+    pub(super) server: Option<Server>,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl Desk {
+    /// Starts it; without settings there is none, and no order ever comes.
+    pub(super) fn open(
+        proxy: &Proxy,
+        settings: Option<&Admin>,
+        (effective, log_level): (Value, &str),
+    ) -> anyhow::Result<Self> {
+        let (house, orders) = proxy.house(effective, log_level);
+        let server = settings.map(|settings| {
+            start_admin(settings, Arc::clone(&house)).with_context(|| {
+                format!(
+                    "admin.bind is {}; \"\" in its place starts without",
+                    settings.bind
+                )
+            })
+        });
+        Ok(Self {
+            house,
+            server: server.transpose()?,
+            orders,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn bound(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::bound)
+    }
+
+    /// The next order.
+    ///
+    /// # Cancel safety
+    /// No order is lost when this is dropped.
+    pub(super) async fn next(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What was done.
+pub(super) fn done(done: impl Into<String>, notes: Vec<String>) -> Done {
+    Done {
+        done: done.into(),
+        notes,
+    }
+}
