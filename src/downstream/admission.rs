@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use crate::session::{Core, Pass, Tally};
+use crate::session::{Core, Headcount, Pass};
 
 /// An opening younger than this is not closed to make room for others: its bytes may be here and not looked at yet.
 const YOUNG: Duration = Duration::from_secs(3);
@@ -180,7 +180,7 @@ impl Drop for OpeningPass {
 pub struct Admission {
     all: Arc<Gate>,
     openings: Arc<Openings>,
-    addresses: Tally<IpAddr>,
+    addresses: Headcount<IpAddr>,
 }
 
 /// A connection that has been let in; dropping it makes room.

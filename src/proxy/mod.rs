@@ -22,7 +22,7 @@ use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::metrics::{Commands, Metrics, Names, list, seconds};
 use crate::protocol::{request, response};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core, Counts, Memory, Registry, Tally, Waiting};
+use crate::session::{BornHostCounts, Core, Counts, Headcount, Memory, Registry, Waiting};
 use crate::telemetry::Observers;
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
@@ -134,7 +134,7 @@ impl Proxy {
             filters: filters.clone(),
             memory,
             counts: Counts::default(),
-            users: Tally::default(),
+            users: Headcount::default(),
             observers: Arc::clone(&observers),
             waiting,
         });

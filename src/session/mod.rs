@@ -25,6 +25,7 @@ mod filtering;
 mod forward;
 mod gather;
 mod gauges;
+mod headcount;
 mod heartbeat;
 mod held;
 mod incoming;
@@ -40,7 +41,6 @@ mod registry;
 mod request;
 mod responses;
 mod state;
-mod tally;
 mod task;
 mod users;
 
@@ -66,9 +66,10 @@ use state::State;
 pub use born_host::Counts as BornHostCounts;
 pub use counts::{Count, Counts};
 pub use gauges::Waiting;
+pub use headcount::{Headcount, Pass};
 pub use memory::Memory;
 pub use registry::{Carried, Portrait, Registry};
-pub use tally::{Pass, Tally};
+
 pub use task::run;
 
 /// What all sessions of a proxy share.
@@ -99,7 +100,7 @@ pub struct Core {
     /// How often what went wrong.
     pub counts: Counts,
     /// Connections by verified user.
-    pub users: Tally<String>,
+    pub users: Headcount<String>,
 }
 
 /// The address a client came in by, as far as a session needs to know it.

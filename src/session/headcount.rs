@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts by key. Cloning shares it. Nothing is kept of a key whose count is zero.
 #[derive(Debug)]
-pub struct Tally<K> {
+pub struct Headcount<K> {
     counts: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K> Default for Tally<K> {
+impl<K> Default for Headcount<K> {
     fn default() -> Self {
         Self {
             counts: Arc::default(),
@@ -19,7 +19,7 @@ impl<K> Default for Tally<K> {
     }
 }
 
-impl<K: Hash + Eq + Clone + Debug> Tally<K> {
+impl<K: Hash + Eq + Clone + Debug> Headcount<K> {
     /// Counts one more of `key`, until the pass is dropped; `None` when there are `limit` already.
     pub fn enter(&self, key: K, limit: Option<usize>) -> Option<Pass<K>> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,17 +78,17 @@ mod tests {
 
     #[test]
     fn each_key_has_its_own_limit_and_leaves_nothing_behind() {
-        let tally = Tally::default();
-        let a = tally.enter("a", Some(2)).unwrap();
-        let again = tally.enter("a", Some(2)).unwrap();
-        assert!(tally.enter("a", Some(2)).is_none());
-        let b = tally.enter("b", Some(2)).unwrap();
+        let count = Headcount::default();
+        let a = count.enter("a", Some(2)).unwrap();
+        let again = count.enter("a", Some(2)).unwrap();
+        assert!(count.enter("a", Some(2)).is_none());
+        let b = count.enter("b", Some(2)).unwrap();
         drop(again);
-        let a_third = tally.enter("a", Some(2)).unwrap();
-        let unlimited = tally.enter("a", None).unwrap();
+        let a_third = count.enter("a", Some(2)).unwrap();
+        let unlimited = count.enter("a", None).unwrap();
         drop((a, a_third, b));
-        assert_eq!(tally.len(), 1);
+        assert_eq!(count.len(), 1);
         drop(unlimited);
-        assert!(tally.is_empty());
+        assert!(count.is_empty());
     }
 }
