@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
+use super::metrics::Metrics;
 use super::sidecar::BudgetSection;
+use super::tracing::Tracing;
 use super::value::{Period, Size, Words};
 use super::{Addressing, Drain, Filters, Limits, Timeouts};
+use super::{access_log, otlp};
 
 /// Everything a config file may say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(
     title = "Gimbal configuration",
@@ -52,6 +55,14 @@ pub struct File {
     pub drain: DrainSection,
     /// What holds for all filters.
     pub filter: FilterSection,
+    /// What metrics tell apart.
+    pub metrics: Metrics,
+    /// Lines about commands.
+    pub access_log: access_log::Section,
+    /// Spans of commands.
+    pub tracing: Tracing,
+    /// The collector that metrics and spans are pushed to.
+    pub otlp: otlp::Section,
 }
 
 /// What is logged, and how. Logs go to standard error.

@@ -13,24 +13,32 @@ use crate::auth::Credentials;
 use crate::filter::Budget;
 use crate::protocol::Code;
 
+mod access_log;
 mod check;
 mod credentials;
 pub mod file;
 mod load;
+mod metrics;
+mod otlp;
 mod overlay;
 mod ports;
 pub mod problem;
 mod shape;
 pub mod sidecar;
 mod text;
+mod tracing;
 pub mod value;
 pub mod watch;
 
+pub use access_log::{AccessLog, Rule as AccessRule};
 pub use load::{Loaded, Sources};
+pub use metrics::Metrics;
+pub use otlp::{Otlp, Secret};
 pub use overlay::Flag;
+pub use tracing::Tracing;
 
 /// Everything one generation of the proxy runs by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Name servers as `host:port`, asked in this order until one answers.
     pub nameservers: Vec<String>,
@@ -52,6 +60,14 @@ pub struct Config {
     pub workers: usize,
     /// The keys of clients, and Gimbal's own; `None` leaves signatures alone.
     pub credentials: Option<Arc<Credentials>>,
+    /// What metrics tell apart.
+    pub metrics: Metrics,
+    /// Which commands leave a line, and where.
+    pub access_log: AccessLog,
+    /// Which commands become spans.
+    pub tracing: Tracing,
+    /// The collector that metrics and spans are pushed to.
+    pub otlp: Otlp,
 }
 
 /// Filters: where they are and what they may use.

@@ -18,7 +18,7 @@ use crate::filter::{
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
 use crate::route::{Plan, max_hold, max_wait, wait_after_hold};
-use crate::telemetry::Outcome;
+use crate::telemetry::{Context, Outcome};
 
 /// How long a connection that a filter closes may take to get its last answers out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ pub(super) struct Ticket {
     pub(super) seal: Seal,
     /// Sends to one queue stay in order.
     pub(super) lane: Option<Lane>,
+    /// The trace that is written into it.
+    trace: Option<Box<Context>>,
     /// As the client sent it, of heartbeats.
     own: Option<(Head, Frame)>,
 }
@@ -64,6 +66,7 @@ impl Session {
     ) {
         let chain = self.meet(state);
         if passes_untouched(state, &chain, head.code, config) {
+            let (head, frame) = self.with_trace(state, (head, frame));
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {
                 deadline: now + wait,
@@ -75,7 +78,8 @@ impl Session {
             };
             return self.dispatch(state, request, early);
         }
-        let ticket = ticket(config, (&head, &frame), now);
+        let mut ticket = ticket(config, (&head, &frame), now);
+        ticket.trace = self.trace_for(state, &head, &ticket);
         state.note_user(head.opaque, ticket.identity.user());
         let credentials = config.credentials.as_deref();
         let refusal = credentials.and_then(|keys| keys.refusal(&ticket.identity));
@@ -214,13 +218,17 @@ impl Session {
             mut is_changed,
             ..
         } = subject.into_parts().map_err(ours)?;
-        if names.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
+        let trace = ticket.trace.as_deref();
+        if names.is_none() && trace.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
             return self.fitting(head, frame);
         }
         let mut command = Command::decode(&frame).map_err(|error| ours(error.to_string()))?;
         if let Some(names) = names {
             let mapped = names::request_to_broker(&names.mapping, &self.reserved(), &mut command);
             is_changed |= mapped.map_err(|error| (response::MESSAGE_ILLEGAL, format!("gimbal: {error}")))?;
+        }
+        if let Some(trace) = trace {
+            is_changed |= self.put_trace(trace, &mut command);
         }
         if !is_changed {
             return Ok((head, frame));
@@ -340,6 +348,7 @@ pub(super) fn ticket(config: &Config, (head, frame): (&Head, &Frame), now: Insta
         hold_until: now + max_hold(head.code, &fields, wait),
         seal: Seal::of(&fields),
         lane: is_send(head.code).then(|| Lane::of(&fields)),
+        trace: None,
         own: (head.code == rq::HEART_BEAT).then(|| (head.clone(), frame.clone())),
         identity,
     }

@@ -33,6 +33,7 @@ mod request;
 mod responses;
 mod state;
 mod task;
+mod traces;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod access_log;
 mod artefacts;
 mod backpressure;
 mod cli;
@@ -30,5 +31,6 @@ mod routes;
 mod routing;
 mod shipped;
 mod support;
+mod tracing;
 mod transactions;
 mod wire;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use gimbal::config::{Addressing, Allow, Config, Drain, Filters, Limits, Listener, Timeouts};
+use gimbal::config::{
+    AccessLog, Addressing, Allow, Config, Drain, Filters, Limits, Listener, Metrics, Otlp, Timeouts, Tracing,
+};
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
 
@@ -64,6 +66,10 @@ impl Gimbal {
                 filters: Filters::default(),
                 workers: 2,
                 credentials: None,
+                metrics: Metrics::default(),
+                access_log: AccessLog::default(),
+                tracing: Tracing::default(),
+                otlp: Otlp::default(),
             },
         }
     }
