@@ -23,7 +23,7 @@ pub struct Section {
     /// Headers sent along, as for a token; their values are not shown anywhere.
     pub headers: BTreeMap<String, Secret>,
     /// File with more headers, one "name: value" per line, read before every push.
-    pub headers_file: Option<String>,
+    pub headers_from: Option<String>,
     /// How often metrics are pushed. "0s" pushes spans only.
     pub interval: Period,
     /// How long one push may take.
@@ -52,7 +52,7 @@ impl Default for Section {
         Self {
             endpoint: None,
             headers: BTreeMap::new(),
-            headers_file: None,
+            headers_from: None,
             interval: Period(Duration::from_secs(15)),
             timeout: Period(Duration::from_secs(5)),
         }
@@ -67,7 +67,7 @@ pub struct Otlp {
     /// Headers.
     pub headers: BTreeMap<String, Secret>,
     /// A file with more of them.
-    pub headers_file: Option<PathBuf>,
+    pub headers_from: Option<PathBuf>,
     /// Between two pushes of metrics; zero pushes none.
     pub interval: Duration,
     /// For one push.
@@ -110,7 +110,7 @@ pub(super) fn check(written: &Section, problems: &mut Problems) -> Otlp {
     Otlp {
         endpoint: endpoint.map(str::to_owned),
         headers: written.headers.clone(),
-        headers_file: written.headers_file.as_ref().map(PathBuf::from),
+        headers_from: written.headers_from.as_ref().map(PathBuf::from),
         interval,
         timeout: written.timeout.0,
     }

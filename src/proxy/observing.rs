@@ -23,7 +23,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             headers: headers
                 .map(|(name, secret)| (name.clone(), secret.0.clone()))
                 .collect(),
-            headers_file: otlp.headers_file.clone(),
+            headers_file: otlp.headers_from.clone(),
             interval: otlp.interval,
             timeout: otlp.timeout,
         },

@@ -58,18 +58,23 @@ pub struct AccessRule {
 pub struct AccessLog {
     is_on: AtomicBool,
     settings: ArcSwap<AccessSettings>,
+    /// Where lines go from the writer's next job on, when that has changed.
+    target: Arc<Mutex<Option<Target>>>,
     writer: OnceLock<SyncSender<Job>>,
     tally: Arc<Tally>,
     /// The last problem with the file, so that it is told once.
     trouble: Arc<Mutex<Option<String>>>,
 }
 
+/// A file, `stderr` or `stdout`, to be opened; or nothing any more.
+type Target = Option<String>;
+
 /// What the writer is to do.
 #[derive(Debug)]
 enum Job {
     Write(Arc<Record>),
-    Open(String),
-    Close,
+    /// There is another target; nothing is said here that could be lost when the queue is full.
+    Look,
     /// Everything before this is written.
     Sync(SyncSender<()>),
 }
@@ -103,18 +108,19 @@ impl AccessLog {
         let path = settings.path.clone();
         self.is_on.store(path.is_some(), Ordering::Relaxed);
         self.settings.store(Arc::new(settings));
-        let job = match path {
-            Some(path) => Job::Open(path),
-            None if self.writer.get().is_none() => return,
-            None => Job::Close,
-        };
+        if path.is_none() && self.writer.get().is_none() {
+            return;
+        }
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(path);
         let writer = self.writer.get_or_init(|| {
             let (sender, jobs) = sync_channel(QUEUE);
             let (tally, trouble) = (Arc::clone(&self.tally), Arc::clone(&self.trouble));
+            let target = Arc::clone(&self.target);
             let work = move || {
                 Writer {
                     tally,
                     trouble,
+                    target,
                     file: None,
                     path: None,
                 }
@@ -128,8 +134,8 @@ impl AccessLog {
             }
             sender
         });
-        // The queue may be full of lines: this waits for room, a moment at most, and only at a reload.
-        drop(writer.send(job));
+        // When the queue is full, the writer looks before the next of its lines.
+        writer.try_send(Job::Look).unwrap_or_default();
     }
 
     /// Whether this command leaves a line.
@@ -172,6 +178,7 @@ impl AccessLog {
 struct Writer {
     tally: Arc<Tally>,
     trouble: Arc<Mutex<Option<String>>>,
+    target: Arc<Mutex<Option<Target>>>,
     file: Option<BufWriter<Box<dyn Write + Send>>>,
     path: Option<String>,
 }
@@ -179,13 +186,11 @@ struct Writer {
 impl Writer {
     fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(FLUSH) {
+            let job = jobs.recv_timeout(FLUSH);
+            self.turn_to_target();
+            match job {
                 Ok(Job::Write(record)) => self.write(&record),
-                Ok(Job::Open(path)) => self.open(path),
-                Ok(Job::Close) => {
-                    self.flush();
-                    (self.file, self.path) = (None, None);
-                }
+                Ok(Job::Look) => {}
                 Ok(Job::Sync(done)) => {
                     self.flush();
                     // Whoever asked may have gone on.
@@ -194,6 +199,18 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => return self.flush(),
             }
+        }
+    }
+
+    fn turn_to_target(&mut self) {
+        let changed = self.target.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match changed {
+            Some(Some(path)) => self.open(path),
+            Some(None) => {
+                self.flush();
+                (self.file, self.path) = (None, None);
+            }
+            None => {}
         }
     }
 

@@ -26,6 +26,31 @@ fn log_at(path: &Path, sample: f64) -> AccessLog {
     }
 }
 
+fn check_denied(denied: &Value) {
+    assert_eq!(denied["outcome"], "denied");
+    assert_eq!(denied["client"], "c");
+    assert!(
+        denied["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{denied}"
+    );
+    assert_eq!(
+        (&denied["code"], &denied["name"]),
+        (&310.into(), &"SEND_MESSAGE_V2".into())
+    );
+    assert_eq!(
+        (&denied["topic"], &denied["group"]),
+        (&"orders".into(), &"shop".into())
+    );
+    assert_eq!(denied["filters"][0]["filter"], "acl");
+    assert_eq!(denied["filters"][0]["verdict"], "answer");
+    assert_eq!(denied["filters"][0]["detail"], "16");
+    assert_eq!(denied["remark"], "not for you");
+    assert!(
+        denied["total_us"].is_u64() && denied["chain_us"].is_u64(),
+        "{denied}"
+    );
+}
+
 #[tokio::test]
 async fn a_denied_command_is_in_the_log_with_who_what_where_and_which_filter() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,28 +96,7 @@ async fn a_denied_command_is_in_the_log_with_who_what_where_and_which_filter() {
     let [denied, failed] = &lines(&path)[..] else {
         panic!("two lines");
     };
-    assert_eq!(denied["outcome"], "denied");
-    assert_eq!(denied["client"], "c");
-    assert!(
-        denied["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
-        "{denied}"
-    );
-    assert_eq!(
-        (&denied["code"], &denied["name"]),
-        (&310.into(), &"SEND_MESSAGE_V2".into())
-    );
-    assert_eq!(
-        (&denied["topic"], &denied["group"]),
-        (&"orders".into(), &"shop".into())
-    );
-    assert_eq!(denied["filters"][0]["filter"], "acl");
-    assert_eq!(denied["filters"][0]["verdict"], "answer");
-    assert_eq!(denied["filters"][0]["detail"], "16");
-    assert_eq!(denied["remark"], "not for you");
-    assert!(
-        denied["total_us"].is_u64() && denied["chain_us"].is_u64(),
-        "{denied}"
-    );
+    check_denied(denied);
     assert_eq!((&failed["broker"], &failed["result"]), (&"a".into(), &1.into()));
     let text = std::fs::read_to_string(&path).unwrap();
     for secret in ["4711", "secret"] {

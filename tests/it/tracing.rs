@@ -105,8 +105,11 @@ async fn a_send_continues_the_trace_of_its_message_and_passes_it_on() {
     }
     // The message goes on with the span of Gimbal as its parent, and with all else as it was.
     let passed = property(&came.command, "traceparent").unwrap();
-    let own: String = span.span_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(passed, format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{own}-01"));
+    let own = u64::from_be_bytes(span.span_id[..].try_into().unwrap());
+    assert_eq!(
+        passed,
+        format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{own:016x}-01")
+    );
     assert_eq!(property(&came.command, "tracestate"), Some("v=1"));
     assert_eq!(came.text(), "body-4711");
     assert!(
