@@ -25,7 +25,7 @@
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
-//! | [`telemetry`] | logs, and the record of every command for those who look |
+//! | [`telemetry`] | logs, and the record of every command for those who look: live tail, access log, spans |
 //! | [`metrics`] | the numbers; their whole list is in [`metrics::list`] |
 //! | [`admin`] | what operators look at: the admin API, the console |
 //! | [`cli`] | the subcommands; the only room that prints |

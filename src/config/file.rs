@@ -11,14 +11,17 @@ use serde::{Deserialize, Serialize};
 use super::admin::AdminSection;
 use super::grpc::GrpcSection;
 use super::limits::LimitsSection;
+use super::metrics::Metrics;
 use super::sidecar::BudgetSection;
 use super::tls::ServerSection;
+use super::tracing::Tracing;
 use super::upstream::UpstreamSection;
 use super::value::{Period, Size, Words};
 use super::{Addressing, Drain, Filters, Timeouts, Upstream};
+use super::{access_log, otlp};
 
 /// Everything a config file may say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(
     title = "Gimbal configuration",
@@ -61,6 +64,14 @@ pub struct File {
     pub filter: FilterSection,
     /// The admin listener: what operators, Prometheus and Kubernetes ask, and the console.
     pub admin: AdminSection,
+    /// What metrics tell apart.
+    pub metrics: Metrics,
+    /// Lines about commands.
+    pub access_log: access_log::Section,
+    /// Spans of commands.
+    pub tracing: Tracing,
+    /// The collector that metrics and spans are pushed to.
+    pub otlp: otlp::Section,
 }
 
 /// What is logged, and how. Logs go to standard error.

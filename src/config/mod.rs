@@ -13,6 +13,7 @@ use crate::auth::Credentials;
 use crate::filter::Budget;
 use crate::protocol::Code;
 
+mod access_log;
 pub mod admin;
 mod check;
 mod credentials;
@@ -22,6 +23,8 @@ pub mod grpc;
 mod limits;
 mod load;
 mod machine;
+mod metrics;
+mod otlp;
 mod overlay;
 mod ports;
 pub mod problem;
@@ -30,22 +33,27 @@ mod shape;
 pub mod sidecar;
 mod text;
 pub mod tls;
+mod tracing;
 mod upstream;
 pub mod value;
 pub mod watch;
 
+pub use access_log::{AccessLog, Rule as AccessRule};
 pub use admin::Admin;
 pub use effective::MASK;
 pub use grpc::Grpc;
 pub use limits::{Limits, LimitsSection};
 pub use load::{Loaded, Sources};
+pub use metrics::Metrics;
+pub use otlp::{Otlp, Secret};
 pub use overlay::Flag;
 pub use proxied::ProxyProtocol;
 pub use tls::Tls;
+pub use tracing::Tracing;
 pub use upstream::{ProxyHeader, Upstream};
 
 /// Everything one generation of the proxy runs by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Name servers as `host:port`, asked in this order until one answers.
     pub nameservers: Vec<String>,
@@ -71,6 +79,14 @@ pub struct Config {
     pub credentials: Option<Arc<Credentials>>,
     /// The admin listener; `None` for none.
     pub admin: Option<Admin>,
+    /// What metrics tell apart.
+    pub metrics: Metrics,
+    /// Which commands leave a line, and where.
+    pub access_log: AccessLog,
+    /// Which commands become spans.
+    pub tracing: Tracing,
+    /// The collector that metrics and spans are pushed to.
+    pub otlp: Otlp,
 }
 
 /// Filters: where they are and what they may use.

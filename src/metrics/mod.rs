@@ -8,24 +8,28 @@
 //!
 //! The whole list is in [`list`]. Counting a command costs no lock, no allocation and no hash of a text.
 
+mod collector;
 mod commands;
 mod family;
 mod histogram;
 pub mod list;
 mod names;
+pub mod otlp;
 mod process;
 mod sheet;
 mod tally;
 mod text;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+pub use collector::{Collector, Course};
 pub use commands::{Codes, Commands, Ended, OTHER, OUTCOMES, Traffic, WAYS};
 pub use family::{Family, Kind};
 pub use histogram::{BOUNDS, Histogram, Total};
 pub use names::{Moved, Named, Names};
+pub use otlp::METRICS_PATH;
 pub use process::seconds;
 pub use sheet::{Sample, Sheet, Value, to_f64};
 pub use tally::Tally;
@@ -50,7 +54,7 @@ pub struct Metrics {
     /// Topics and groups.
     pub names: Names,
     /// What is rare enough to be counted by name.
-    pub tally: Tally,
+    pub tally: Arc<Tally>,
     version: &'static str,
     since: SystemTime,
     sources: Mutex<Vec<Box<dyn Source>>>,
@@ -63,7 +67,7 @@ impl Metrics {
         Self {
             commands,
             names,
-            tally: Tally::default(),
+            tally: Arc::default(),
             version,
             since: SystemTime::now(),
             sources: Mutex::default(),
@@ -95,6 +99,12 @@ impl Metrics {
     /// All values now, as Prometheus reads them.
     pub fn text(&self) -> String {
         text::write(&self.sheet())
+    }
+
+    /// All values now, as a collector takes them from this instance.
+    pub fn to_otlp(&self, instance: &str) -> Vec<u8> {
+        let resource = otlp::resource(self.version, instance);
+        otlp::write(&self.sheet(), resource, self.version, self.since)
     }
 
     /// Since when these numbers are counted.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
@@ -32,12 +32,16 @@ use crate::worker::Workers;
 
 mod admin;
 mod house;
+mod observing;
 mod overview;
 mod portray;
 mod sources;
 
 pub use admin::{apply_admin, start_admin};
 pub use house::{Chronicle, House, Order};
+
+/// How long the last lines of the access log may take.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -120,9 +124,10 @@ impl Proxy {
         let observers = Arc::new(Observers::new(Metrics::new(
             env!("CARGO_PKG_VERSION"),
             Commands::new(request::NUMBERS, response::NUMBERS),
-            Names::new(100, 100),
+            Names::new(config.metrics.topics, config.metrics.groups),
         )));
         sources::add(&observers.metrics, filters.clone(), &directory, &waiting);
+        observers.configure(observing::settings(&config));
         let core = Arc::new(Core {
             config: ArcSwap::from_pointee(config),
             directory: Arc::clone(&directory),
@@ -270,7 +275,11 @@ impl Proxy {
             .set_credentials(config.credentials.clone());
         self.shared.core.dialler.apply(config.upstream.clone());
         self.shared.core.memory.resize(config.limits.memory);
+        self.observers().configure(observing::settings(&config));
         let metrics = &self.observers().metrics;
+        metrics
+            .names
+            .set_most(config.metrics.topics, config.metrics.groups);
         metrics.tally.count(list::RELOADS, &["config", "ok"]);
         metrics
             .tally
@@ -318,6 +327,11 @@ impl Proxy {
                 sessions = self.sessions(),
                 "closing sessions that did not finish in time"
             );
+        }
+        let observers = Arc::clone(self.observers());
+        let flushing = tokio::task::spawn_blocking(move || observers.flush(FLUSH_LIMIT));
+        if let Err(error) = flushing.await {
+            warn!(%error, "the last lines of the access log may be lost");
         }
     }
 }

@@ -13,13 +13,14 @@ use tokio::time::Instant;
 use super::State;
 use super::opaques::Seed;
 use super::request::{is_pull, is_send};
+use super::traces::sampled;
 use crate::filter::{Client, Decided, Phase, Trail};
 use crate::metrics::{Ended, Moved, Named, Traffic};
 use crate::protocol::body::records_in;
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
 use crate::route;
-use crate::telemetry::{Brief, Decision, Observers, Outcome, Record, Way};
+use crate::telemetry::{Brief, Context, Decision, Observers, Outcome, Record, Way};
 
 /// Pairs of topic and group that a session remembers, those used last first.
 const NAMES_KEPT: usize = 32;
@@ -59,6 +60,8 @@ pub(super) struct Open {
     bytes: usize,
     /// Messages in it, of a send.
     messages: u64,
+    /// Its span, if it becomes one.
+    trace: Option<Box<Context>>,
 }
 
 /// How a command ends.
@@ -124,6 +127,7 @@ impl Ledger {
             chain_after: Duration::ZERO,
             bytes: frame.len(),
             messages,
+            trace: sampled(&self.observers, head, frame),
         }
     }
 
@@ -179,9 +183,11 @@ impl Ledger {
             client: client.client_id.as_deref(),
             user: open.user.as_deref().or(client.tls_subject.as_deref()),
             outcome,
+            result: ended.result,
         };
-        self.observers
-            .ended(&brief, || self.record(open, (outcome, &ended), end, client));
+        self.observers.ended(&brief, open.trace.clone(), || {
+            self.record(open, (outcome, &ended), end, client)
+        });
     }
 
     fn record(
@@ -257,6 +263,11 @@ impl State {
         if let Some(twin) = self.ledger.requests.insert(head.opaque, open) {
             self.ledger.twins.push((head.opaque, twin));
         }
+    }
+
+    /// Its span, if it becomes one.
+    pub(super) fn trace(&self, opaque: i32) -> Option<Box<Context>> {
+        self.ledger.requests.get(&opaque)?.trace.clone()
     }
 
     /// It was signed by this user.

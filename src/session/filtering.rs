@@ -18,7 +18,7 @@ use crate::filter::{
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
 use crate::route::{Plan, max_hold, max_wait, wait_after_hold};
-use crate::telemetry::Outcome;
+use crate::telemetry::{Context, Outcome};
 
 /// How long a connection that a filter closes may take to get its last answers out.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -38,6 +38,8 @@ pub(super) struct Ticket {
     pub(super) seal: Seal,
     /// Sends to one queue stay in order.
     pub(super) lane: Option<Lane>,
+    /// The trace that is written into it.
+    trace: Option<Box<Context>>,
     /// As the client sent it, of heartbeats.
     own: Option<(Head, Frame)>,
 }
@@ -65,6 +67,7 @@ impl Session {
         let chain = self.meet(state);
         if passes_untouched(state, &chain, head.code, config) {
             let (head, frame) = self.stamped(config, (head, frame));
+            let (head, frame) = self.with_trace(state, (head, frame));
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
             let request = Request {
                 deadline: now + wait,
@@ -76,7 +79,8 @@ impl Session {
             };
             return self.dispatch(state, request, early);
         }
-        let ticket = ticket(config, (&head, &frame), now);
+        let mut ticket = ticket(config, (&head, &frame), now);
+        ticket.trace = self.trace_for(state, &head, &ticket);
         state.note_user(head.opaque, ticket.identity.user());
         let credentials = config.credentials.as_deref();
         let refusal = credentials.and_then(|keys| keys.refusal(&ticket.identity));
@@ -224,7 +228,9 @@ impl Session {
             command,
             ..
         } = subject.into_parts().map_err(ours)?;
-        if names.is_none() && stamp.is_none() && (!is_changed || ticket.seal == Seal::Unsigned) {
+        let trace = ticket.trace.as_deref();
+        let is_ours = stamp.is_some() || trace.is_some();
+        if names.is_none() && !is_ours && (!is_changed || ticket.seal == Seal::Unsigned) {
             return self.fitting(head, frame);
         }
         let mut command = match command {
@@ -237,6 +243,9 @@ impl Session {
         }
         if let Some(stamp) = stamp {
             is_changed |= stamp.put(&mut command, frame.len());
+        }
+        if let Some(trace) = trace {
+            is_changed |= self.put_trace(trace, &mut command);
         }
         if !is_changed {
             return Ok((head, frame));
@@ -363,6 +372,7 @@ pub(super) fn ticket(config: &Config, (head, frame): (&Head, &Frame), now: Insta
         hold_until: now + max_hold(head.code, &fields, wait),
         seal: Seal::of(&fields),
         lane: is_send(head.code).then(|| Lane::of(&fields)),
+        trace: None,
         own: (head.code == rq::HEART_BEAT).then(|| (head.clone(), frame.clone())),
         identity,
     }

@@ -42,6 +42,7 @@ mod request;
 mod responses;
 mod state;
 mod task;
+mod traces;
 mod users;
 
 use std::net::{IpAddr, SocketAddr};

@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod access_log;
 mod artefacts;
 mod backpressure;
 mod born_host;
@@ -35,6 +36,7 @@ mod routing;
 mod shipped;
 mod support;
 mod tls;
+mod tracing;
 mod transactions;
 mod upstream;
 mod upstream_tls;

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::EnvFilter;
 use super::file::{DrainSection, File, Listener as Written, TimeoutsSection};
 use super::problem::{Problems, nearest};
 use super::upstream::check_upstream;
-use super::{Allow, Config, Drain, Timeouts, admin, ports};
+use super::{Allow, Config, Drain, Timeouts, access_log, admin, metrics, otlp, ports, tracing};
 use crate::protocol::{Code, request};
 use filters::check_filters;
 use listener::{check_listener, check_names};
@@ -55,6 +55,10 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Option<Config> {
         workers: check_workers(file.workers, problems),
         credentials: None,
         admin: admin::check(&file.admin, problems),
+        metrics: metrics::check(file.metrics, problems),
+        access_log: access_log::check(&file.access_log, problems),
+        tracing: tracing::check(file.tracing, &file.otlp, problems),
+        otlp: otlp::check(&file.otlp, problems),
         listeners: listeners.into_iter().collect::<Option<_>>()?,
     };
     ports::check(&config.listeners, problems);

@@ -1,6 +1,7 @@
 //! What the relay is tested with: the proxy as a sentence, and peers that follow a script.
 
 mod client;
+pub(crate) mod collector;
 pub(crate) mod filters;
 mod nameserver;
 mod peer;

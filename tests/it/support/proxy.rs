@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use gimbal::config::{
-    Addressing, Allow, Config, Drain, Filters, Limits, Listener, ProxyProtocol, Timeouts, Upstream,
+    AccessLog, Addressing, Allow, Config, Drain, Filters, Limits, Listener, Metrics, Otlp, ProxyProtocol,
+    Timeouts, Tracing, Upstream,
 };
 use gimbal::protocol::Code;
 use gimbal::proxy::Proxy;
@@ -75,6 +76,10 @@ impl Gimbal {
                 workers: 2,
                 credentials: None,
                 admin: None,
+                metrics: Metrics::default(),
+                access_log: AccessLog::default(),
+                tracing: Tracing::default(),
+                otlp: Otlp::default(),
             },
         }
     }
