@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod artefacts;
 mod backpressure;
 mod born_host;
