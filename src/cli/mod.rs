@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod asking;
 mod check;
 mod descriptors;
 mod dev;
@@ -15,6 +16,9 @@ mod schema;
 mod settings;
 mod shipped;
 mod signals;
+mod status;
+mod tail;
+mod top;
 mod trial;
 mod wit;
 
@@ -50,6 +54,9 @@ enum Command {
     Dev(dev::Args),
     Check(check::Args),
     Filter(filter::Args),
+    Status(status::Args),
+    Tail(tail::Args),
+    Top(top::Args),
     Wit(wit::Args),
     Schema(schema::Args),
 }
@@ -70,6 +77,9 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Filter(args) => filter::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

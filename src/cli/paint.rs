@@ -27,6 +27,27 @@ impl Paint {
         }
     }
 
+    /// No colour.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self { colour: false }
+    }
+
+    /// As it should be.
+    pub(super) fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// Worth a look.
+    pub(super) fn warning(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
+    /// Not as it should be.
+    pub(super) fn bad(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
     fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }

@@ -9,6 +9,7 @@
 
 mod abuse;
 mod access_log;
+mod admin;
 mod artefacts;
 mod backpressure;
 mod born_host;
