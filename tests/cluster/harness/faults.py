@@ -9,6 +9,7 @@ from typing import Callable
 from .balancer import Balancer
 from .clients import Result, Running
 from .field import Field
+from .haproxy import HaProxy
 from .process import NotReady
 from .servers import Cluster
 from .wire import Connection
@@ -218,9 +219,45 @@ def drain(f: Field) -> None:
         pair.close()
 
 
+# How long a message may lie in a broker while Gimbals are restarted under its consumer, milliseconds, by client.
+STALLS = {"5.5.0": 3000, "4.9.8": 5000, "4.9.4": 5000}
+
+
+def rolling(f: Field) -> None:
+    """Both of two Gimbals behind HAProxy are restarted in turn, under load: no failed send, and consumers hardly notice."""
+    first = f.gimbal("rolling-1", host="127.0.0.2", settings='[drain]\ndelay = "2s"\ngo_away = true\n')
+    first.fixed = {"broker-a": first.first + 10, "broker-b": first.first + 20}
+    second = f.gimbal("rolling-2", host="127.0.0.3", first=first.first, fixed=first.fixed, settings=first.settings)
+    gimbals = [first.start(), second.start()]
+    ports = [port + gap for port in (first.port, *first.fixed.values()) for gap in (0, -2)]
+    haproxy = HaProxy(f.work / "haproxy", ports, gimbals)
+    try:
+        names = [*STALLS] if f.full else ["5.5.0", "4.9.8"]
+        running = {(name, "gimbal"): f.begin(name, "gimbal", f"127.0.0.1:{first.port}", ["stream"], limit=280, seconds=110) for name in names}
+        flowing(running)
+        codes = []
+        for gimbal in gimbals:
+            codes.append(gimbal.stop(signal.SIGTERM, 60))
+            gimbal.start()
+            haproxy.await_state(gimbal.home.name, "UP")
+            time.sleep(2)  # what has just connected may find its feet
+        results = f.finish("rolling restart", running)
+        for (name, _), result in results.items():
+            if codes != [0, 0]:
+                result.update(ok=False, why=f"exit codes {codes}")
+            elif result.get("failed"):
+                result.update(ok=False, why=f"{result['failed']} sends failed: {result.get('errors')}")
+            elif int(result.get("stall_ms", 0)) > STALLS[name]:  # type: ignore[call-overload]
+                result.update(ok=False, why=f"a message waited {result['stall_ms']} ms for its consumer; at most {STALLS[name]}")
+        if min(haproxy.taken().values()) == 0:
+            f.table.put("rolling restart: both are used", "5.5.0", "gimbal", {"ok": False, "why": f"connections: {haproxy.taken()}"})
+    finally:
+        haproxy.close()
+
+
 # Name, function, whether the short tier has it, whether it needs Gimbal.
 FAULTS: list[tuple[str, Callable[[Field], None], bool, bool]] = [
     ("localhost", localhost, False, True), ("two-gimbals", two_gimbals, False, True), ("gimbal-killed", gimbal_killed, True, True),
-    ("drain", drain, True, True), ("broker-killed", broker_killed, True, False), ("master-lost", master_lost, False, False),
+    ("drain", drain, False, True), ("rolling", rolling, True, True), ("broker-killed", broker_killed, True, False), ("master-lost", master_lost, False, False),
     ("controller-switch", controller_switch, False, False),
 ]

@@ -44,6 +44,11 @@ class Gimbal:
         return self.first + 2
 
     @property
+    def admin_port(self) -> int:
+        """The port of its admin listener."""
+        return self.first + 1
+
+    @property
     def address(self) -> str:
         """Where clients find it."""
         return f"{self.host}:{self.port}"
@@ -65,6 +70,7 @@ class Gimbal:
             (self.home / "credentials.toml").write_text(self.credentials)
             (self.home / "credentials.toml").chmod(0o600)
             lines.append(f'credentials = "{self.home / "credentials.toml"}"')
+        lines += ["", "[admin]", f'bind = "{self.host}:{self.admin_port}"']
         for n, name in enumerate(self.listeners):
             lines += ["", "[[listener]]", f'name = "{name}"', f'bind = "{self.host}:{self.port_of(name)}"', 'advertise = "127.0.0.1"',
                       "rewrite_store_host = true"]
@@ -90,7 +96,8 @@ class Gimbal:
 
     def start(self) -> "Gimbal":
         """Starts it and waits until it answers a route."""
-        self.process = Process(f"gimbal {self.home.name}", self.command(), self.home / "out.log", {"RUST_BACKTRACE": "1"})
+        self.process = Process(f"gimbal {self.home.name}", self.command(), self.home / "out.log",
+                               {"RUST_BACKTRACE": "1", "GIMBAL_ADMIN__BIND": f"{self.host}:{self.admin_port}"})
         end = time.monotonic() + 20
         while time.monotonic() < end and self.process.running():
             try:

@@ -10,7 +10,7 @@ class Streams {
     private static void pour(Run run) throws Exception {
         int threads = Client.number("producers", 2);
         AtomicInteger next = new AtomicInteger(), failed = new AtomicInteger();
-        Set<String> stored = ConcurrentHashMap.newKeySet();
+        Map<String, Long> stored = new ConcurrentHashMap<>();
         Map<String, Integer> errors = new ConcurrentHashMap<>();
         List<Thread> running = new ArrayList<>();
         long end = Run.now() + Client.number("seconds", 20) * 1000L;
@@ -22,7 +22,7 @@ class Streams {
                     int i = next.getAndIncrement();
                     long begin = Run.now();
                     try {
-                        if (producer.send(run.message(i)).getSendStatus() == SendStatus.SEND_OK) stored.add("" + i);
+                        if (producer.send(run.message(i)).getSendStatus() == SendStatus.SEND_OK) stored.put("" + i, Run.now());
                         Thread.sleep(5);
                     } catch (Exception e) {
                         failed.incrementAndGet();
@@ -41,7 +41,9 @@ class Streams {
         run.out.put("failed", failed.get());
         run.out.put("slowest_ms", slowest.get());
         run.out.put("errors", errors.toString());
-        run.sent.keySet().retainAll(stored);
+        run.sent.keySet().retainAll(stored.keySet());
+        // From here on `sent` says when a message was stored, not when it was made.
+        run.sent.putAll(stored);
     }
 
     /** Producers and `-consumers` consumers in one process. */
@@ -54,6 +56,7 @@ class Streams {
         run.out.put("got", run.got.size());
         run.out.put("lost", lost.size());
         run.out.put("duplicates", run.duplicates.get());
+        run.out.put("stall_ms", run.got.entrySet().stream().filter(e -> run.sent.containsKey(e.getKey())).mapToLong(e -> e.getValue() - run.sent.get(e.getKey())).max().orElse(-1));
         run.check(lost.isEmpty(), "lost " + lost.size() + " of " + run.sent.size());
     }
 
