@@ -165,7 +165,7 @@ fn is_page(path: &str) -> bool {
 }
 
 fn told(file: &Path, what: &str) -> String {
-    format!("admin.token_file names {}, {what}", file.display())
+    format!("admin.token_path names {}, {what}", file.display())
 }
 
 fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
@@ -181,7 +181,7 @@ fn unknown(access: &Access, headers: &HeaderMap) -> Failure {
     let token = access
         .token_file
         .is_some()
-        .then_some("\"Authorization: Bearer\" and the token in the file that admin.token_file names");
+        .then_some("\"Authorization: Bearer\" and the token in the file that admin.token_path names");
     let certificate = access
         .has_client_ca
         .then_some("a certificate of admin.tls.client_ca");
