@@ -11,12 +11,13 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::reply::Failure;
@@ -119,7 +120,7 @@ impl Guard {
         let Some(file) = &access.token_file else {
             return false;
         };
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let shown = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
         let Some((scheme, shown)) = shown.and_then(|value| value.split_at_checked("Bearer ".len())) else {
             return false;
         };

@@ -114,7 +114,7 @@ impl Openings {
         match refusal {
             // Health checks of balancers do this all day.
             Refusal::Left | Refusal::Failed(_) => {
-                debug!(listener, %peer, "a connection is closed: {refusal}")
+                debug!(listener, %peer, "a connection is closed: {refusal}");
             }
             _ => {
                 let Some(left_out) = refused.voice.turn() else {
