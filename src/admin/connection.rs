@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A connection on which no byte moves for this long is closed. The live tail sends a comment more often.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]

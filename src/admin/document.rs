@@ -1,4 +1,4 @@
-//! The OpenAPI document, made from the handlers themselves.
+//! The `OpenAPI` document, made from the handlers themselves.
 
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -32,7 +32,7 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "The token in the file that `admin.token_file` names, where it names one.",
+            "The token in the file that `admin.token_path` names, where it names one.",
         ));
     let components = base.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(token.build()));

@@ -11,12 +11,13 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode};
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::reply::Failure;
@@ -119,7 +120,7 @@ impl Guard {
         let Some(file) = &access.token_file else {
             return false;
         };
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let shown = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
         let Some((scheme, shown)) = shown.and_then(|value| value.split_at_checked("Bearer ".len())) else {
             return false;
         };
@@ -165,7 +166,7 @@ fn is_page(path: &str) -> bool {
 }
 
 fn told(file: &Path, what: &str) -> String {
-    format!("admin.token_file names {}, {what}", file.display())
+    format!("admin.token_path names {}, {what}", file.display())
 }
 
 fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
@@ -181,7 +182,7 @@ fn unknown(access: &Access, headers: &HeaderMap) -> Failure {
     let token = access
         .token_file
         .is_some()
-        .then_some("\"Authorization: Bearer\" and the token in the file that admin.token_file names");
+        .then_some("\"Authorization: Bearer\" and the token in the file that admin.token_path names");
     let certificate = access
         .has_client_ca
         .then_some("a certificate of admin.tls.client_ca");

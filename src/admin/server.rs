@@ -165,7 +165,7 @@ async fn watch(tls: Arc<ServerTls>) {
         match tokio::task::spawn_blocking(move || tls.look(false)).await {
             Ok(Looked::Replaced) => info!("the admin listener shows new certificates"),
             Ok(Looked::Kept(problem)) => {
-                warn!(error = %problem, "the admin listener keeps its old certificates")
+                warn!(error = %problem, "the admin listener keeps its old certificates");
             }
             Ok(Looked::Same) | Err(_) => {}
         }

@@ -4,11 +4,12 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::response::sse::Event;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError::Lagged;
@@ -188,7 +189,7 @@ impl Stream for Events {
             match Pin::new(&mut self.records).poll_next(cx) {
                 Poll::Ready(Some(Ok(record))) if !self.wanted.wants(&record) => {}
                 Poll::Ready(Some(Ok(_record))) if !self.may_tell() => {
-                    self.missed = self.missed.saturating_add(1)
+                    self.missed = self.missed.saturating_add(1);
                 }
                 Poll::Ready(Some(Ok(record))) => {
                     self.next = Some(record);

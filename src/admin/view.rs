@@ -1,4 +1,4 @@
-//! What the admin API shows: one type per answer, with the descriptions that its OpenAPI document carries.
+//! What the admin API shows: one type per answer, with the descriptions that its `OpenAPI` document carries.
 
 use std::collections::BTreeMap;
 

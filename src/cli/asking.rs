@@ -180,7 +180,12 @@ pub(super) fn encoded(text: &str) -> String {
         if plain(byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded += "%";
+            encoded.extend([byte >> 4, byte & 15].map(|half| {
+                char::from_digit(u32::from(half), 16)
+                    .unwrap_or_default()
+                    .to_ascii_uppercase()
+            }));
         }
         encoded
     })

@@ -198,6 +198,7 @@ impl Service {
     }
 
     /// All or nothing: with a single problem, everything stays as it is.
+    #[expect(clippy::too_many_lines, reason = "one step after the other")]
     async fn reload(&mut self, (proxy, desk): (&Proxy, &Desk), reason: Reason) -> Result<Done, Refused> {
         let sources = self.sources.clone();
         let read = tokio::task::spawn_blocking(move || {

@@ -6,7 +6,7 @@ use super::paint::print;
 use crate::admin::openapi;
 use crate::config::{file, sidecar};
 
-/// Print a JSON Schema or the OpenAPI document, for editors, clients and checks elsewhere
+/// Print a JSON Schema or the description of the admin API, for editors, clients and checks elsewhere
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -97,6 +97,10 @@ Examples:
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process does nothing else meanwhile"
+)]
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let asking = args.at.asking()?;
     let query = query(args);

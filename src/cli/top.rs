@@ -70,6 +70,10 @@ struct Choice {
     from: usize,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process does nothing else meanwhile"
+)]
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let asking = args.at.asking()?;
     let first = look(&asking)?;
@@ -98,6 +102,10 @@ fn look(asking: &Asking) -> anyhow::Result<Moment> {
 }
 
 /// Looks again and again on a thread of its own, so that keys are answered while nobody else does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process does nothing else meanwhile"
+)]
 fn keep_looking(asking: Asking) -> Receiver<Result<Moment, String>> {
     let (sender, receiver) = sync_channel(1);
     std::thread::spawn(move || {
@@ -149,7 +157,7 @@ impl Choice {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
             KeyCode::Char('s') => self.by_name = !self.by_name,
             KeyCode::Char(c @ '1'..='5') => {
-                self.tab = c.to_digit(10).map_or(0, |digit| digit.saturating_sub(1) as usize)
+                self.tab = c.to_digit(10).map_or(0, |digit| digit.saturating_sub(1) as usize);
             }
             KeyCode::Tab | KeyCode::Right => self.tab = (tab + 1) % TABS.len(),
             KeyCode::BackTab | KeyCode::Left => self.tab = (tab + TABS.len() - 1) % TABS.len(),
@@ -393,12 +401,12 @@ fn as_text(now: &Moment, before: &Moment) -> String {
     for tab in 0..TABS.len() {
         let mut sheet = sheet(tab, now, Some(before));
         sheet.sort(false);
-        text += &format!(
-            "\n{}\n",
-            aligned(sheet.columns.iter().map(|column| (*column).to_owned()))
-        );
+        text.push('\n');
+        text.push_str(&aligned(sheet.columns.iter().map(|column| (*column).to_owned())));
+        text.push('\n');
         for (_, cells) in sheet.rows {
-            text += &format!("{}\n", aligned(cells.into_iter()));
+            text.push_str(&aligned(cells.into_iter()));
+            text.push('\n');
         }
     }
     text

@@ -21,12 +21,12 @@ const TOKEN: &str = "a file with 16 to 1024 printable characters and no space";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
-    /// IP address and port of the admin listener; "" for none. On any address but a loopback one, `token_file` or
+    /// IP address and port of the admin listener; "" for none. On any address but a loopback one, `token_path` or
     /// `client_ca` in `[admin.tls]` is needed. Changing it needs a restart.
     pub bind: String,
     /// File that holds the token which callers must show as "Authorization: Bearer TOKEN", at least 16 characters. It is
     /// read again when it changes. Default: none, which on a loopback address means everybody on this machine.
-    pub token_file: Option<String>,
+    pub token_path: Option<String>,
     /// What is answered to everybody, with or without a token: any of "livez", "readyz" and "metrics".
     /// Default: "livez" and "readyz", which say nothing but whether; metrics name topics and groups.
     pub open: Words,
@@ -53,7 +53,7 @@ impl Default for AdminSection {
     fn default() -> Self {
         Self {
             bind: DEFAULT_BIND.to_owned(),
-            token_file: None,
+            token_path: None,
             open: Words(["livez", "readyz"].map(str::to_owned).to_vec()),
             hosts: Words::default(),
             tls: None,
@@ -110,22 +110,22 @@ pub(super) fn check(written: &AdminSection, problems: &mut Problems) -> Option<A
         }
     }
     let tls = written.tls.as_ref().and_then(|tls| check_tls(tls, problems));
-    let token_file = written.token_file.as_deref().filter(|file| !file.is_empty());
+    let token_file = written.token_path.as_deref().filter(|file| !file.is_empty());
     if let Some(file) = token_file
         && let Err(what) = read_token(Path::new(file))
     {
         let what = format!("names {file:?}, {what}");
-        problems.error("admin.token_file", what, TOKEN);
+        problems.error("admin.token_path", what, TOKEN);
     }
     let has_ca = written.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let bind = bind?;
     if !bind.ip().is_loopback() && token_file.is_none() && !has_ca {
         let what = format!("is {bind}, which others can reach, and nothing says who may");
-        let accepted = "a loopback address such as \"127.0.0.1:9860\"; or a token in admin.token_file; or admin.tls.client_ca";
+        let accepted = "a loopback address such as \"127.0.0.1:9860\"; or a token in admin.token_path; or admin.tls.client_ca";
         problems.error("admin.bind", what, accepted);
     } else if !bind.ip().is_loopback() && written.tls.is_none() {
         let what = "is sent in clear over the network";
-        problems.warning("admin.token_file", what, "[admin.tls], or a loopback address");
+        problems.warning("admin.token_path", what, "[admin.tls], or a loopback address");
     }
     Some(Admin {
         bind,
@@ -215,7 +215,7 @@ mod tests {
             let (_, problems) = checked(|admin| admin.bind = bind.to_owned());
             let said = problems.to_string();
             assert!(
-                said.starts_with("admin.bind: ") && said.contains("admin.token_file"),
+                said.starts_with("admin.bind: ") && said.contains("admin.token_path"),
                 "{said}"
             );
         }
@@ -223,7 +223,7 @@ mod tests {
         std::fs::write(token.path(), "0123456789abcdef\n").unwrap();
         let (admin, problems) = checked(|admin| {
             admin.bind = "0.0.0.0:9860".to_owned();
-            admin.token_file = Some(token.path().display().to_string());
+            admin.token_path = Some(token.path().display().to_string());
         });
         assert!(admin.is_some() && problems.errors.is_empty());
         assert_eq!(problems.warnings.len(), 1, "the token goes in clear");
@@ -253,18 +253,18 @@ mod tests {
             "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}",
         ] {
             std::fs::write(file.path(), text).unwrap();
-            let (_, problems) = checked(|admin| admin.token_file = Some(path.clone()));
+            let (_, problems) = checked(|admin| admin.token_path = Some(path.clone()));
             assert_eq!(problems.errors.len(), 1, "{text:?}");
             assert!(
                 text.is_empty() || !problems.to_string().contains(text),
                 "a token is not shown"
             );
         }
-        let (_, problems) = checked(|admin| admin.token_file = Some("/no/such".to_owned()));
+        let (_, problems) = checked(|admin| admin.token_path = Some("/no/such".to_owned()));
         assert!(
             problems
                 .to_string()
-                .starts_with("admin.token_file: names \"/no/such\", which cannot be read")
+                .starts_with("admin.token_path: names \"/no/such\", which cannot be read")
         );
     }
 

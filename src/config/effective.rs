@@ -44,7 +44,7 @@ fn mask(value: &mut Value, is_secret: bool) {
 fn mask_section(section: &mut Map<String, Value>, is_secret: bool) {
     for (key, inner) in section {
         let key = key.to_ascii_lowercase();
-        let names_a_file = key.ends_with("_file") || key == "credentials";
+        let names_a_file = key.ends_with("_file") || key.ends_with("_path") || key == "credentials";
         let is_one = SECRET.iter().any(|word| key.contains(word)) && !names_a_file;
         mask(inner, is_secret || is_one);
     }
@@ -98,6 +98,6 @@ mod tests {
         let value = masked(&File::default());
         assert_eq!(value["drain"]["deadline"], "35s");
         assert_eq!(value["admin"]["bind"], "127.0.0.1:9860");
-        assert_eq!(value["admin"]["token_file"], Value::Null);
+        assert_eq!(value["admin"]["token_path"], Value::Null);
     }
 }

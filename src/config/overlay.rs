@@ -17,6 +17,8 @@ use super::watch::Seen;
 const PREFIX: &str = "GIMBAL_";
 /// Names the config file, so it is read before this module has a say.
 const CONFIG: &str = "GIMBAL_CONFIG";
+/// Say which running Gimbal the terminal views ask.
+const VIEWS: [&str; 3] = ["GIMBAL_ADMIN", "GIMBAL_ADMIN_TOKEN", "GIMBAL_ADMIN_TOKEN_FILE"];
 
 /// A setting given on the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -231,7 +233,7 @@ fn is_ours(name: &str, value: &str) -> bool {
             .iter()
             .any(|p| name.contains("_PORT_") && name.contains(p))
         || (name.ends_with("_PORT") && value.contains("://"));
-    name.starts_with(PREFIX) && name != CONFIG && !announced
+    name.starts_with(PREFIX) && name != CONFIG && !VIEWS.contains(&name) && !announced
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub const OWN_VERSION: i32 = 479;
 
 /// The release that a version ordinal stands for, as `5.3.3` (`MQVersion`, from 4.0.0 on: twenty ordinals a minor release,
 /// two a patch, the snapshot before each); `V(121)` for an ordinal without one.
+#[expect(clippy::arithmetic_side_effects, reason = "numbers below a thousand")]
 pub fn version_name(ordinal: i32) -> String {
     /// `V4_0_0`.
     const FIRST: i32 = 213;

@@ -33,7 +33,7 @@ fn add(overview: &mut Overview, family: &Family, sample: &Sample) {
             raise(&mut overview.topics, topic, whole(*count));
         }
         (Value::Number(count), ["downstream"]) if is(list::BYTES_RECEIVED) => {
-            overview.bytes_in = whole(*count)
+            overview.bytes_in = whole(*count);
         }
         (Value::Number(count), ["downstream"]) if is(list::BYTES_SENT) => overview.bytes_out = whole(*count),
         // Long polls take as long as nothing comes: they would drown everything else.

@@ -349,18 +349,17 @@ impl Directory {
 
     /// Says once when the name servers go and once when they are back.
     fn report(&self, error: Option<&LookupError>) {
-        match error {
-            Some(LookupError::NameServers(error)) => {
-                if !self.unreachable.swap(true, Ordering::Relaxed) {
-                    warn!(%error, "name servers do not answer; going on with what is known");
-                }
+        if let Some(LookupError::NameServers(error)) = error {
+            if !self.unreachable.swap(true, Ordering::Relaxed) {
+                warn!(%error, "name servers do not answer; going on with what is known");
             }
-            _ => {
-                self.heard.store(true, Ordering::Relaxed);
-                if self.unreachable.swap(false, Ordering::Relaxed) {
-                    info!("name servers answer again");
-                }
-            }
+            return;
+        }
+        if !matches!(error, Some(LookupError::Late)) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        if self.unreachable.swap(false, Ordering::Relaxed) {
+            info!("name servers answer again");
         }
     }
 

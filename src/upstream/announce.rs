@@ -69,6 +69,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "made where it is used")]
     fn text(caller: Caller) -> String {
         String::from_utf8(caller.header(ProxyHeader::V1).unwrap().unwrap()).unwrap()
     }

@@ -320,6 +320,7 @@ async fn a_certificate_of_the_callers_authority_stands_for_a_token() {
 async fn the_tail_shows_commands_that_fit_as_they_end() {
     let a = Broker::start("a");
     let ns = NameServer::knowing(&[&a]).await;
+    ns.topic("T", &[&a]);
     let looked = Looked::before(&ns, loopback()).await;
     let mut tail = TcpStream::connect(looked.address()).await.unwrap();
     let request = "GET /api/v1/tail?outcome=refused HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -335,7 +336,7 @@ async fn the_tail_shows_commands_that_fit_as_they_end() {
     };
     read_until(&mut tail, &mut heard, "event: begin").await;
     let mut client = looked.proxy.client().await;
-    client.route("nowhere").await;
+    client.route("T").await;
     // An admin code is not allowed here.
     let refused = client
         .ask(rq::UPDATE_AND_CREATE_TOPIC, &[("topic", "<b>x</b>")])

@@ -93,7 +93,7 @@ const act = (path, body) => ask(path, { method: 'POST', headers: headers({ 'Cont
 function askForToken() {
   const dialog = id('ask-token');
   if (dialog.open) return;
-  if (sessionStorage.getItem('gimbal-token')) set(id('token-text'), 'That is not the token of this listener. It is in the file that admin.token_file names.');
+  if (sessionStorage.getItem('gimbal-token')) set(id('token-text'), 'That is not the token of this listener. It is in the file that admin.token_path names.');
   dialog.showModal();
   id('token').focus();
 }

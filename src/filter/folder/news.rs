@@ -56,6 +56,7 @@ impl News {
     }
 
     /// Writes it to the log.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of news")]
     pub(super) fn tell(&self, generation: u64) {
         match self {
             Self::Loaded {
