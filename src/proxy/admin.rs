@@ -51,11 +51,14 @@ fn access(settings: &Admin) -> Access {
     }
 }
 
-/// The address and the names of TLS files hold until a restart. So does a token where there was one: a listener that
-/// others can reach must not lose it to a reload.
+/// The address and the names of TLS files hold until a restart. So does the token of an address that is given up: what
+/// would do for the new one may leave the old one open to everybody.
 pub(super) fn keep_bind(config: &mut Config, old: &Config, restart: &mut Vec<String>) {
     match (&mut config.admin, &old.admin) {
         (Some(new), Some(old)) => {
+            if new.bind != old.bind {
+                new.token_file.clone_from(&old.token_file);
+            }
             super::keep(&mut new.bind, &old.bind, "admin.bind", restart);
             super::keep(&mut new.tls, &old.tls, "admin.tls", restart);
         }

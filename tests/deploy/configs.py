@@ -21,7 +21,7 @@ def check(gimbal: str, folder: Path, name: str, text: str) -> None:
     for path in re.findall(r'"(/(?:etc|var/lib)/gimbal[^"]*)"', text):
         ours = home / path.lstrip("/")
         text = text.replace(f'"{path}"', f'"{ours}"')
-        if "_file" in line_with(text, str(ours)):
+        if "token_path" in line_with(text, str(ours)):
             ours.parent.mkdir(parents=True, exist_ok=True)
             ours.write_text("0123456789abcdef0123456789abcdef\n")
             ours.chmod(0o600)
