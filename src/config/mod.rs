@@ -206,7 +206,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(1),
             idle: Duration::from_mins(2),
-            opening: Duration::from_mins(2),
+            opening: Duration::from_secs(30),
             frame: Duration::from_secs(30),
             stalled: Duration::from_mins(1),
             commands: BTreeMap::new(),

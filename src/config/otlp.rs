@@ -7,11 +7,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::effective::MASK;
 use super::problem::Problems;
 use super::value::Period;
-
-/// What a secret is shown as.
-const MASK: &str = "***";
 
 /// An OpenTelemetry collector, spoken to as OTLP over HTTP with protobuf. Metrics and spans are pushed to it; when it
 /// cannot be reached, nothing else is affected.

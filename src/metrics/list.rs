@@ -31,8 +31,19 @@ families! {
 
     CONNECTIONS = Gauge "gimbal_connections" in "{connection}" by ["listener"] "Client connections that speak remoting now.";
     CONNECTIONS_OPENED = Counter "gimbal_connections_opened_total" in "{connection}" by ["listener"] "Client connections that began to speak remoting.";
-    CONNECTIONS_CLOSED = Counter "gimbal_connections_closed_total" in "{connection}" by ["reason"] "Client connections that ended: gone (by the client, or its socket failed), malformed (it sent what is no command), idle (silent for too long), drained (this Gimbal leaves), filter (a filter closed it).";
-    CONNECTIONS_REFUSED = Counter "gimbal_connections_refused_total" in "{connection}" by ["cause"] "Connections that never spoke remoting here, by cause.";
+    CONNECTIONS_CLOSED = Counter "gimbal_connections_closed_total" in "{connection}" by ["reason"] "Client connections that ended: gone (by the client, or its socket failed), malformed (it sent what is no command), oversized (a command above limits.frame), frame-late (one took longer than timeouts.frame), stalled (it read nothing), idle (silent for too long), drained (this Gimbal leaves), filter (a filter or a limit closed it).";
+    CONNECTIONS_ACCEPTED = Counter "gimbal_connections_accepted_total" in "{connection}" by [] "Connections accepted, whatever they came to speak.";
+    CONNECTIONS_REFUSED = Counter "gimbal_connections_refused_total" in "{connection}" by ["cause"] "Connections closed before or instead of being served: slow (said too little in time), left (by the client), failed (its socket), header_forbidden, header_malformed and header_missing (PROXY protocol), tls_disabled, tls_required, tls_failed, grpc_disabled, foreign (a protocol not spoken here), openings_limit (made room for others before it had said what it is), address_limit and user_limit (too many of one).";
+    CONNECTION_WAITS = Counter "gimbal_connection_waits_total" in "{connection}" by ["limit"] "Connections that had to wait for being accepted, by the limit that was reached: connections, listener, openings.";
+    ACCEPT_FAILURES = Counter "gimbal_accept_failures_total" in "{failure}" by ["cause"] "Accepts that failed: exhausted (descriptors or memory of the system ran out), aborted (the client was gone).";
+    OPENINGS = Counter "gimbal_connections_spoken_total" in "{connection}" by ["protocol"] "Connections by what their first bytes turned out to be: remoting, http2 (passed on to the gRPC upstream), http1 (told where it is).";
+    TLS_CONNECTIONS = Counter "gimbal_tls_connections_total" in "{connection}" by [] "Connections under TLS, whatever is spoken inside.";
+    PROXIED_CONNECTIONS = Counter "gimbal_proxied_connections_total" in "{connection}" by [] "Connections that a PROXY protocol header began.";
+    GRPC_CONNECTIONS = Gauge "gimbal_grpc_connections" in "{connection}" by [] "Connections passed on to a gRPC upstream now.";
+    GRPC_BYTES = Counter "gimbal_grpc_bytes_total" in "By" by ["to"] "Bytes passed on to a gRPC upstream and back, without what TLS adds.";
+    GRPC_FAILED = Counter "gimbal_grpc_unreachable_total" in "{connection}" by [] "Connections closed since their gRPC upstream could not be reached.";
+    CERTIFICATE_EXPIRY = Gauge "gimbal_certificate_expiry_timestamp_seconds" in "s" by ["listener", "subject"] "When a certificate that clients are shown expires, seconds since 1970.";
+    CERTIFICATE_TROUBLE = Gauge "gimbal_certificate_trouble" in "1" by ["listener"] "1 while newer files of certificates or keys cannot be used and the old ones serve.";
 
     COMMANDS_BEGUN = Counter "gimbal_commands_begun_total" in "{command}" by ["way", "code"] "Commands that came in, by name of their request code; way is request (of a client) or push (of a broker to its client). Each ends exactly once, in gimbal_commands_total.";
     COMMANDS = Counter "gimbal_commands_total" in "{command}" by ["way", "code", "outcome"] "Commands that ended, by outcome: forwarded (its answer came from the other side, or it was one-way and went on), answered (by Gimbal), denied (a filter answered), dropped and closed (by a filter), refused (by Gimbal's own rules), failed (no answer in time, or nobody could be reached), abandoned (the connection ended first).";
@@ -71,6 +82,16 @@ families! {
     ROUTE_CACHE_SIZE = Gauge "gimbal_route_cache_routes" in "{route}" by [] "Topic routes kept.";
     ROUTE_CACHE_LOOKUPS = Counter "gimbal_route_cache_lookups_total" in "{lookup}" by ["outcome"] "Questions for a topic's route on the data path: hit (it was kept and young), miss (a name server had to be asked).";
 
+    MEMORY_RESERVED = Gauge "gimbal_memory_reserved_bytes" in "By" by ["side"] "Memory that large commands on their way have reserved: clients for their requests, brokers for their answers.";
+    MEMORY_BUDGET = Gauge "gimbal_memory_budget_bytes" in "By" by ["side"] "Memory that they may reserve.";
+    MEMORY_QUEUED = Gauge "gimbal_memory_queued_bytes" in "By" by [] "Bytes that wait in the queues of all sessions.";
+    MEMORY_WAITS = Counter "gimbal_memory_waits_total" in "{wait}" by ["what"] "Waits for memory: frame (a large command waited for its share), queues (a session was not read since queues were too long in all).";
+    ANSWERS_LATE = Counter "gimbal_upstream_answers_late_total" in "{connection}" by [] "Connections to brokers given up since an answer took longer than timeouts.frame to come.";
+    BORN_HOSTS = Counter "gimbal_born_hosts_total" in "{message}" by ["outcome"] "Messages with upstream.born_host: stamped, or not since the send was signed, full or unreadable.";
+
+    UPSTREAM_CONNECTIONS = Gauge "gimbal_upstream_connections" in "{connection}" by ["role", "name", "address"] "Connections to a broker or name server now.";
+    UPSTREAM_DIALS = Counter "gimbal_upstream_dials_total" in "{dial}" by ["role", "name", "address", "outcome"] "Attempts to connect to it: ok, failed, or refused at once since its circuit was open.";
+    UPSTREAM_CIRCUIT = Gauge "gimbal_upstream_circuit_open" in "1" by ["role", "name", "address"] "1 while it is not tried since it could not be reached several times in a row, 0.5 while one attempt is made.";
     LINKS = Gauge "gimbal_upstream_links" in "{connection}" by ["broker"] "Connections to a broker that commands flow on now.";
     LINKS_OPENED = Counter "gimbal_upstream_links_opened_total" in "{connection}" by ["broker"] "Connections to a broker that were opened.";
     LINKS_LOST = Counter "gimbal_upstream_links_lost_total" in "{connection}" by ["broker"] "Connections to a broker that were lost, or could not be opened.";

@@ -31,6 +31,7 @@ use crate::wasm::Host;
 use crate::worker::Workers;
 
 mod admin;
+mod edge;
 mod house;
 mod observing;
 mod overview;
@@ -121,11 +122,7 @@ impl Proxy {
         let watched = Arc::clone(&dialler);
         let memory = Memory::new(config.limits.memory);
         let waiting = Arc::new(Waiting::default());
-        let observers = Arc::new(Observers::new(Metrics::new(
-            env!("CARGO_PKG_VERSION"),
-            Commands::new(request::NUMBERS, response::NUMBERS),
-            Names::new(config.metrics.topics, config.metrics.groups),
-        )));
+        let observers = Arc::new(new_observers(&config));
         sources::add(&observers.metrics, filters.clone(), &directory, &waiting);
         observers.configure(observing::settings(&config));
         let core = Arc::new(Core {
@@ -168,6 +165,7 @@ impl Proxy {
             let listener = Listener::start(listener, &proxy.shared).map_err(StartError::Listen)?;
             proxy.listeners.push(listener);
         }
+        edge::add(&observers.metrics, &proxy.shared, &proxy.listeners);
         Ok(proxy)
     }
 
@@ -354,6 +352,15 @@ fn folder_settings(config: &Config) -> Settings {
         required: config.filters.required.clone(),
         budget: config.filters.budget,
     }
+}
+
+/// Whoever will hear of commands; nothing has happened yet.
+fn new_observers(config: &Config) -> Observers {
+    Observers::new(Metrics::new(
+        env!("CARGO_PKG_VERSION"),
+        Commands::new(request::NUMBERS, response::NUMBERS),
+        Names::new(config.metrics.topics, config.metrics.groups),
+    ))
 }
 
 /// Keeps a setting that only a restart can change.

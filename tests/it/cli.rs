@@ -295,8 +295,10 @@ impl Running {
             if line.contains(text) {
                 return line;
             }
+            // Nobody listens where these configurations say that name servers are.
+            let is_expected = line.contains("cannot be reached; circuit open");
             assert!(
-                !line.contains("WARN") && !line.contains("ERROR"),
+                is_expected || (!line.contains("WARN") && !line.contains("ERROR")),
                 "unexpected: {line}"
             );
         }
