@@ -194,7 +194,11 @@ pub(super) fn encoded(text: &str) -> String {
 /// Text of others for a terminal: what would move the cursor or ring is left out.
 pub(super) fn harmless(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| match c {
+            '\n' | '\r' | '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
         .collect()
 }
 

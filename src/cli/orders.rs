@@ -1,5 +1,6 @@
 //! The admin listener of a running process: how it is started, and what comes in there.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use anyhow::Context;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::admin::Server;
 use crate::admin::view::Done;
+use crate::admin::{Server, StartError};
 use crate::config::Admin;
+use crate::config::admin::DEFAULT_BIND;
 use crate::proxy::{House, Order, Proxy, start_admin};
 
 /// The admin listener, if there is one, with what it shows and what it is told.
@@ -28,17 +30,13 @@ impl Desk {
         (effective, log_level): (Value, &str),
     ) -> anyhow::Result<Self> {
         let (house, orders) = proxy.house(effective, log_level);
-        let server = settings.map(|settings| {
-            start_admin(settings, Arc::clone(&house)).with_context(|| {
-                format!(
-                    "admin.bind is {}; \"\" in its place starts without",
-                    settings.bind
-                )
-            })
-        });
+        let server = match settings {
+            Some(settings) => start(settings, &house)?,
+            None => None,
+        };
         Ok(Self {
             house,
-            server: server.transpose()?,
+            server,
             orders,
         })
     }
@@ -57,6 +55,23 @@ impl Desk {
             Some(order) => order,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Starts the listener. Nobody has asked for the default address: another Gimbal of this machine may have it.
+fn start(settings: &Admin, house: &Arc<House>) -> anyhow::Result<Option<Server>> {
+    match start_admin(settings, Arc::clone(house)) {
+        Ok(server) => Ok(Some(server)),
+        Err(StartError::Bind { address, source })
+            if source.kind() == ErrorKind::AddrInUse && address.to_string() == DEFAULT_BIND =>
+        {
+            tracing::warn!(%address, "there is no admin listener: its address is taken; [admin] bind names another");
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            let bind = settings.bind;
+            format!("admin.bind is {bind}; \"\" in its place starts without")
+        }),
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) fn gimbal(args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // Several run at a time; one of them would have it.
+    command.env("GIMBAL_ADMIN__BIND", "");
     command.args(args);
     command
 }

@@ -1,11 +1,14 @@
 //! What the documents show works as it stands there: configurations load, commands are understood, what they name exists.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gimbal::auth::Credentials;
 use gimbal::config::{Sources, sidecar};
+
+use crate::support::tls::{Authority, Files};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -92,8 +95,20 @@ fn the_credentials_shown_in_the_example_config_are_understood() {
 
 #[test]
 fn every_config_in_the_readme_loads() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("gimbal.toml");
+    let files = Files::new();
+    let authority = Authority::new("everybody");
+    let own = authority.issue(&["mq.example.org"]);
+    let shown = [
+        ("mq.pem", &own.certificate),
+        ("mq.key", &own.key),
+        ("clients.pem", &authority.certificate),
+        ("brokers.pem", &authority.certificate),
+    ];
+    let shown = shown.map(|(name, text)| (format!("{name:?}"), files.write(name, text)));
+    for (_, path) in &shown {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let file = files.path("gimbal.toml");
     let found = blocks(&readme(), "toml");
     assert!(!found.is_empty(), "the README shows a configuration");
     for block in found {
@@ -101,7 +116,11 @@ fn every_config_in_the_readme_loads() {
             is_sidecar(&block);
             continue;
         }
-        fs::write(&file, &block).unwrap();
+        let names = shown.iter();
+        let text = names.fold(block.clone(), |text, (name, path)| {
+            text.replace(name, &format!("{path:?}"))
+        });
+        fs::write(&file, text).unwrap();
         loads(&file, &block);
     }
 }
@@ -129,7 +148,7 @@ fn every_gimbal_command_in_the_readme_is_understood() {
         match words.first_mut() {
             Some(first) if *first == "run" => *first = "check",
             // It would go on running; that it is understood is seen by asking for its help.
-            Some(first) if *first == "dev" => words.push("--help"),
+            Some(first) if ["dev", "status", "top", "tail"].contains(first) => words.push("--help"),
             // It would write beside the examples.
             Some(first) if *first == "filter" && is_install => words.push("--help"),
             _ => {}
