@@ -10,6 +10,8 @@ use super::sheet::Sheet;
 
 /// Series of one metric; beyond them, all labels say `other`.
 const SERIES: usize = 1_000;
+/// Bytes of the longest label told.
+const LABEL: usize = 255;
 
 /// Numbers by metric and labels. For what happens a few times a second at most, not for every command.
 #[derive(Debug, Default)]
@@ -36,7 +38,10 @@ impl Tally {
     /// The number now; 0 when it was never counted.
     pub fn read(&self, family: &'static Family, labels: &[&str]) -> f64 {
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|label| (if label.len() > LABEL { OTHER } else { label }).to_owned())
+            .collect();
         let found = series.get(family.name).and_then(|series| series.get(&labels));
         found.copied().unwrap_or_default()
     }

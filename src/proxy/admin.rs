@@ -51,12 +51,12 @@ fn access(settings: &Admin) -> Access {
     }
 }
 
-/// The address and the names of TLS files hold until a restart. So does the token of an address that is given up: what
-/// would do for the new one may leave the old one open to everybody.
+/// The address and the names of TLS files hold until a restart. So does the token where these change: what would do for
+/// the new ones may leave the old ones open to everybody.
 pub(super) fn keep_bind(config: &mut Config, old: &Config, restart: &mut Vec<String>) {
     match (&mut config.admin, &old.admin) {
         (Some(new), Some(old)) => {
-            if new.bind != old.bind {
+            if new.bind != old.bind || new.tls != old.tls {
                 new.token_file.clone_from(&old.token_file);
             }
             super::keep(&mut new.bind, &old.bind, "admin.bind", restart);

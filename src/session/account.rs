@@ -24,6 +24,8 @@ use crate::telemetry::{Brief, Context, Decision, Observers, Outcome, Record, Way
 
 /// Pairs of topic and group that a session remembers, those used last first.
 const NAMES_KEPT: usize = 32;
+/// Bytes of the longest topic or group kept (`TopicValidator`, `Validators`: 127 and 255).
+pub(super) const NAME_LIMIT: usize = 255;
 /// Bytes of a remark that a record repeats.
 const REMARK: usize = 256;
 
@@ -83,8 +85,10 @@ impl Ledger {
         }
     }
 
-    /// Topic and group as one value that is shared by all commands that name them.
+    /// Topic and group as one value that is shared by all commands that name them. What is too long for a name of
+    /// RocketMQ's is none: it would be kept beyond its command.
     fn named(&mut self, topic: Option<&str>, group: Option<&str>) -> Arc<Named> {
+        let [topic, group] = [topic, group].map(|name| name.filter(|name| name.len() <= NAME_LIMIT));
         let is_it = |known: &Arc<Named>| known.topic.as_deref() == topic && known.group.as_deref() == group;
         let place = self.names.iter().position(is_it);
         if let Some((at, known)) = place.and_then(|at| Some((at, Arc::clone(self.names.get(at)?)))) {

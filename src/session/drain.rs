@@ -1,5 +1,6 @@
 //! Leaving without losing anything: parked pulls are answered, the rest is finished, then the connection closes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,14 @@ use crate::protocol::{Code, Command, Head, Language};
 use crate::telemetry::Outcome;
 use crate::upstream::Pending;
 
-/// Clients beat every 30 s; just before that is the best moment to lose their connection.
+/// Clients beat this often (`heartbeatBrokerInterval`), and now and then in between, when a group or a topic is new.
+const BEAT_INTERVAL: Duration = Duration::from_secs(30);
+/// Just before the next beat is the best moment to lose their connection.
 const JUST_BEFORE_BEAT: Duration = Duration::from_millis(28_500);
+/// Beats closer together than this are one, sent to several brokers.
+const ONE_BEAT: Duration = Duration::from_millis(500);
+/// Beats remembered.
+const BEATS_KEPT: usize = 16;
 /// Java clients from this version on beat as soon as they have a new connection (`V5_2_0`).
 const BEATS_ON_CONNECT_SINCE: i32 = 453;
 /// Java clients above this version follow `GO_AWAY` (`V5_3_1`).
@@ -86,11 +93,39 @@ fn is_parked(code: Code) -> bool {
     is_pull(code) || code == rq::NOTIFICATION
 }
 
-/// When it is best for this client to go.
+/// When it is best for this client to go. Which of its last beats the clock made is not known; before the earliest that
+/// one of them may announce is soon enough.
 fn leave_at(state: &State, now: Instant) -> Instant {
     match &state.beat {
-        Some(beat) if !beats_on_connect(&beat.own.0) => (beat.at + JUST_BEFORE_BEAT).max(now),
+        Some(beat) if !beats_on_connect(&beat.own.0) => state.beats.before_next(now).unwrap_or(now),
         _ => now,
+    }
+}
+
+/// When a client beat lately.
+#[derive(Debug, Default)]
+pub(super) struct Beats(VecDeque<Instant>);
+
+impl Beats {
+    /// It beats now; those to several brokers at a time are one.
+    pub(super) fn note(&mut self, now: Instant) {
+        if self
+            .0
+            .back()
+            .is_some_and(|last| now.duration_since(*last) < ONE_BEAT)
+        {
+            return;
+        }
+        while self.0.len() >= BEATS_KEPT || self.0.front().is_some_and(|at| *at + JUST_BEFORE_BEAT <= now) {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+    }
+
+    /// Just before the earliest moment at which the next may come.
+    fn before_next(&self, now: Instant) -> Option<Instant> {
+        let due = self.0.iter().find(|at| **at + BEAT_INTERVAL > now)?;
+        Some((*due + JUST_BEFORE_BEAT).max(now))
     }
 }
 
@@ -101,4 +136,33 @@ fn beats_on_connect(head: &Head) -> bool {
 /// The answer that makes a client ask again from where it was.
 fn nothing_new(pending: &Pending) -> Command {
     empty_answer(pending.code, pending.kind, pending.opaque, pending.offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_client_goes_before_the_earliest_beat_that_its_last_ones_may_announce() {
+        let start = Instant::now();
+        let mut beats = Beats::default();
+        // The clock's at 1 s, and one of a producer that started later.
+        beats.note(start + S);
+        beats.note(start + S + S / 10);
+        beats.note(start + 3 * S);
+        assert_eq!(
+            beats.before_next(start + 10 * S),
+            Some(start + S + JUST_BEFORE_BEAT)
+        );
+        beats.note(start + 31 * S);
+        assert_eq!(
+            beats.before_next(start + 40 * S),
+            Some(start + 31 * S + JUST_BEFORE_BEAT)
+        );
+        let almost = start + 60 * S;
+        assert_eq!(beats.before_next(almost), Some(almost));
+        assert_eq!(beats.before_next(start + 90 * S), None);
+    }
 }

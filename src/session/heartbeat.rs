@@ -93,6 +93,7 @@ impl Session {
             }
         };
         state.filters.note_client_id(&heartbeat.client_id);
+        state.beats.note(Instant::now());
         if self.same_beat(state, &request) {
             return;
         }

@@ -45,6 +45,8 @@ impl Incoming {
     pub(super) fn settle(&mut self, session: &Session, is_read: bool) {
         if !is_read || !self.inbox.is_partial() {
             self.since = None;
+            // What is not read needs no place among those who wait.
+            self.waiting = None;
             return;
         }
         self.since.get_or_insert_with(Instant::now);
@@ -81,6 +83,8 @@ impl Incoming {
             self.waiting = None;
             if let Some(reservation) = reservation {
                 self.inbox.grant(reservation);
+                // From here on it is the peer's time.
+                self.since = Some(Instant::now());
             }
         }
         socket.readable().await.map_err(ReadError::Io)?;

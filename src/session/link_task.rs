@@ -237,7 +237,7 @@ impl Session {
                 .observers
                 .metrics
                 .tally
-                .count(list::LINKS_LOST, &[&broker]);
+                .count(list::LINKS_LOST, &[self.label(&broker)]);
         }
         let was_ready = slot.link.phase == Phase::Ready;
         let lost = slot.link.take_all();
@@ -250,6 +250,15 @@ impl Session {
         self.come_back(&mut state, &slot, attempt);
         self.flush_client(&mut state);
         self.wake.notify_one();
+    }
+
+    /// The broker's name as a label: names that clients make up are one.
+    fn label<'a>(&self, broker: &'a str) -> &'a str {
+        if self.core.directory.knows(broker) {
+            broker
+        } else {
+            "unknown"
+        }
     }
 
     /// Answers requests that their broker will not answer.
@@ -267,7 +276,7 @@ impl Session {
                     state.note_broker(pending.opaque, broker);
                     state.answer_as(Outcome::Failed, &answer.with_remark(remark));
                     let tally = &self.core.observers.metrics.tally;
-                    tally.count(list::UPSTREAM_FAILURES, &[broker]);
+                    tally.count(list::UPSTREAM_FAILURES, &[self.label(broker)]);
                 }
                 Reply::Gather(gather) => self.gathered(state, gather, broker, None),
                 Reply::Greeting | Reply::Nobody => {}

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::account::Ledger;
+use super::account::{Ledger, NAME_LIMIT};
+use super::drain::Beats;
 use super::drain::LINGER;
 use super::gather::Gather;
 use super::gauges::{Share, Waiting};
@@ -96,6 +97,8 @@ pub(super) struct State {
     pub(super) share: Share,
     /// When the client was last told to go away.
     pub(super) sent_away: Option<Instant>,
+    /// When it beat lately.
+    pub(super) beats: Beats,
     /// What it has carried.
     pub(super) carried: Carried,
     /// How fast requests come.
@@ -180,6 +183,7 @@ impl State {
             closed: None,
             filters: Filters::new(client),
             sent_away: None,
+            beats: Beats::default(),
             carried: Carried::default(),
             pace: Pace::new(Instant::now()),
             reader: Reader::default(),
@@ -229,7 +233,8 @@ impl State {
 
     /// Remembers a topic; whether it is new.
     pub(super) fn note_topic(&mut self, topic: &str) -> bool {
-        if topic.is_empty() || self.topics.contains(topic) || self.topics.len() >= TOPICS_KEPT {
+        let is_name = !topic.is_empty() && topic.len() <= NAME_LIMIT;
+        if !is_name || self.topics.contains(topic) || self.topics.len() >= TOPICS_KEPT {
             return false;
         }
         self.topics.insert(topic.into())
@@ -318,12 +323,17 @@ impl State {
 
     /// Bytes in all queues.
     pub(super) fn queued(&self) -> usize {
+        self.on_its_way()
+            .saturating_add(self.beat.as_ref().map_or(0, Beat::len))
+    }
+
+    /// Of them, those that go somewhere: not the heartbeat, which stays.
+    pub(super) fn on_its_way(&self) -> usize {
         let links = self.links.values().map(|slot| slot.link.queued());
         links
             .fold(self.client.len(), usize::saturating_add)
             .saturating_add(self.parked_bytes)
             .saturating_add(self.filters.held_bytes())
-            .saturating_add(self.beat.as_ref().map_or(0, Beat::len))
     }
 
     /// Whether any request of the client is open.

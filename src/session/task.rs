@@ -18,6 +18,8 @@ use crate::telemetry::Outcome;
 
 /// How long a client may take to close after the proxy has said its last.
 const PARTING_LIMIT: std::time::Duration = std::time::Duration::from_secs(1);
+/// How often a session that is not read since memory is short looks again.
+const MEMORY_LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 /// How far ahead the timer is set when nothing is due.
 const FAR: std::time::Duration = std::time::Duration::from_hours(1);
 
@@ -206,11 +208,13 @@ impl Session {
         // A client that does not read its answers is not read either.
         let mut reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
         // Who has nothing waiting costs next to nothing, and is read whatever others do.
-        if state.queued() > 0 && self.core.memory.is_full() {
+        if state.on_its_way() > 0 && self.core.memory.is_full() {
             if reading && !state.held {
                 self.note_memory_hold();
             }
             reading = false;
+            // Others make room without a word.
+            state.due_by(now + MEMORY_LOOK);
         }
         state.held = !reading;
         incoming.settle(self, reading);

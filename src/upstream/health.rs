@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -266,7 +267,13 @@ impl Health {
         };
         let mut was_open = is_open(self);
         loop {
-            self.table.closed.notified().await;
+            let mut closed = pin!(self.table.closed.notified());
+            // Before looking again: what closes from here on is heard.
+            closed.as_mut().enable();
+            if was_open && !is_open(self) {
+                return;
+            }
+            closed.await;
             let is_open = is_open(self);
             if was_open && !is_open {
                 return;

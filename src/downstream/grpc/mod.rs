@@ -225,7 +225,7 @@ impl Way<'_> {
     async fn carry_frames(&self, mut drain: watch::Receiver<Option<Instant>>) -> io::Result<()> {
         let mut piece = BytesMut::new();
         let mut frames = Frames::default();
-        let mut has_said = false;
+        let (mut is_leaving, mut has_said) = (false, false);
         loop {
             tokio::select! {
                 read = self.read(&mut piece) => {
@@ -233,13 +233,13 @@ impl Way<'_> {
                         return self.end();
                     }
                 }
-                left = drain.wait_for(Option::is_some), if !has_said => {
+                left = drain.wait_for(Option::is_some), if !is_leaving => {
                     if left.is_err() {
                         return Ok(());
                     }
+                    is_leaving = true;
                 }
             }
-            let is_leaving = drain.borrow().is_some();
             if is_leaving && !has_said {
                 let mut until_boundary = frames.split_at_boundary(&mut piece);
                 self.write(&mut until_boundary).await?;

@@ -57,6 +57,8 @@ class Streams {
         run.out.put("lost", lost.size());
         run.out.put("duplicates", run.duplicates.get());
         run.out.put("stall_ms", run.got.entrySet().stream().filter(e -> run.sent.containsKey(e.getKey())).mapToLong(e -> e.getValue() - run.sent.get(e.getKey())).max().orElse(-1));
+        run.got.entrySet().stream().filter(e -> run.sent.containsKey(e.getKey())).max(Comparator.comparingLong(e -> e.getValue() - run.sent.get(e.getKey())))
+                .ifPresent(e -> run.out.put("stall_from", new java.text.SimpleDateFormat("HH:mm:ss.SSS").format(new Date(run.sent.get(e.getKey())))));
         run.check(lost.isEmpty(), "lost " + lost.size() + " of " + run.sent.size());
     }
 
