@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::drain::LINGER;
+use super::drain::{LINGER, Leaving};
 use super::heartbeat::Beat;
 use super::request::{Request, is_send};
 use super::{Session, State};
@@ -249,7 +249,7 @@ impl Session {
 
     /// Whether the session is leaving and the request is told to come again elsewhere.
     fn turned_away(&self, state: &mut State, head: &Head, kind: Kind, now: Instant) -> bool {
-        if !state.draining || head.is_oneway() || !self.sends_away(state) {
+        if state.leaving != Leaving::Now || head.is_oneway() || !self.sends_away(state) {
             return false;
         }
         let remark = "gimbal: this instance is shutting down";

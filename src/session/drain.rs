@@ -20,6 +20,10 @@ const BEAT_INTERVAL: Duration = Duration::from_secs(30);
 const JUST_BEFORE_BEAT: Duration = Duration::from_millis(28_500);
 /// Beats closer together than this are one, sent to several brokers.
 const ONE_BEAT: Duration = Duration::from_millis(500);
+/// How long no poll is answered before the client is let go: time for it to ask again after the last answer.
+const HUSH: Duration = Duration::from_millis(150);
+/// How long to wait for a moment in which nothing else is open.
+const HUSH_LIMIT: Duration = Duration::from_secs(1);
 /// Beats remembered.
 const BEATS_KEPT: usize = 16;
 /// Java clients from this version on beat as soon as they have a new connection (`V5_2_0`).
@@ -30,6 +34,19 @@ const GO_AWAY_ABOVE: i32 = 475;
 /// A client that was told to go away moves to a new connection and closes this one itself; when it says nothing for
 /// this long, it is closed here.
 pub(super) const LINGER: Duration = Duration::from_secs(3);
+
+/// How far a session is with leaving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Leaving {
+    /// It stays.
+    #[default]
+    No,
+    /// It leaves as soon as nothing but polls is open; until then the client is served, but for the answers to polls,
+    /// since this moment.
+    Soon(Instant),
+    /// Nothing new is waited for.
+    Now,
+}
 
 impl Session {
     /// The proxy leaves; this session has until `deadline`.
@@ -43,25 +60,72 @@ impl Session {
         state.due_by(leave_at);
         state.leave_at = Some((leave_at, deadline));
         if leave_at <= now {
-            Self::leave(&mut state);
+            self.part_soon(&mut state);
         }
         self.flush_client(&mut state);
     }
 
     /// The moment has come, or the time is over.
-    pub(super) fn expire_drain(state: &mut State, now: Instant) {
+    pub(super) fn expire_drain(&self, state: &mut State, now: Instant) {
         let Some((leave_at, deadline)) = state.leave_at else {
             return;
         };
-        if leave_at <= now {
+        if deadline <= now {
             Self::leave(state);
+        } else if leave_at <= now {
+            self.part_soon(state);
         }
         let lingers = state.sent_away.map(|at| at + LINGER).filter(|until| *until > now);
-        state.due_by(if state.draining {
+        state.due_by(if state.leaving == Leaving::Now {
             lingers.unwrap_or(deadline.max(now))
+        } else if let Leaving::Soon(since) = state.leaving {
+            let next = [since + HUSH, since + HUSH_LIMIT];
+            next.into_iter()
+                .find(|at| *at > now)
+                .unwrap_or(now)
+                .min(deadline.max(now))
         } else {
             leave_at
         });
+    }
+
+    /// The moment has come: clients that know `GO_AWAY` hear it from now on, all others are let go at the next quiet moment.
+    fn part_soon(&self, state: &mut State) {
+        if self.sends_away(state) {
+            Self::leave(state);
+        } else if state.leaving == Leaving::No {
+            let now = Instant::now();
+            state.leaving = Leaving::Soon(now);
+            state.due_by(now + HUSH);
+        }
+    }
+
+    /// Lets the client go if its moment is now.
+    ///
+    /// Old Java clients do not notice that a poll was lost with its connection until it times out, half a minute later. So
+    /// they lose none: for a moment no poll is answered, so that all of them are here; then no answer goes out at all until
+    /// the last is here, so that nobody has a reason to ask anything; then all go out, polls are told that there is nothing
+    /// new, and the connection is closed in the same segment.
+    /// A client that follows `GO_AWAY` is known to its brokers by a new connection already; two of it would be taken for
+    /// two members of its groups.
+    pub(super) fn let_go(&self, state: &mut State) {
+        if let Leaving::Soon(since) = state.leaving {
+            let past = Instant::now().duration_since(since);
+            if past < HUSH || (past < HUSH_LIMIT && !state.has_polls_alone()) {
+                return;
+            }
+            Self::leave(state);
+            #[cfg(target_os = "linux")]
+            if let Err(error) = self.socket.options().set_tcp_cork(true) {
+                tracing::debug!(%error, "the last answers and the end go one by one");
+            }
+        }
+        if state.leaving == Leaving::Now && state.sent_away.is_some() && !state.is_busy() {
+            for slot in state.links.values_mut() {
+                slot.retired = true;
+                slot.wake.notify_one();
+            }
+        }
     }
 
     /// Whether this client is told to go away rather than closed: only where the operator says that another instance
@@ -74,7 +138,7 @@ impl Session {
     /// Answers parked pulls with nothing new, so that their clients ask again elsewhere. A parked pop may take
     /// messages any moment and is let run.
     pub(super) fn leave(state: &mut State) {
-        state.draining = true;
+        state.leaving = Leaving::Now;
         state.give_up_polls();
         let ids: Vec<u32> = state.links.keys().copied().collect();
         for id in ids {
@@ -88,8 +152,25 @@ impl Session {
     }
 }
 
+impl State {
+    /// Whether answers are kept back, to go out together with the end.
+    pub(super) fn keeps_answers(&self, now: Instant) -> bool {
+        matches!(self.leaving, Leaving::Soon(since) if now.duration_since(since) >= HUSH)
+    }
+
+    /// Whether nothing is open but what may be answered early.
+    fn has_polls_alone(&self) -> bool {
+        let mut open = self.links.values().flat_map(|slot| slot.link.open_requests());
+        self.lookups == 0
+            && self.gathers.is_empty()
+            && self.parked.is_empty()
+            && self.filters.holds_polls_alone()
+            && open.all(|pending| is_parked(pending.code))
+    }
+}
+
 /// Codes that brokers hold for long and that may be answered early.
-fn is_parked(code: Code) -> bool {
+pub(super) fn is_parked(code: Code) -> bool {
     is_pull(code) || code == rq::NOTIFICATION
 }
 

@@ -177,6 +177,13 @@ impl Filters {
         self.take(at)
     }
 
+    /// Whether nothing but long polls is held.
+    pub(super) fn holds_polls_alone(&self) -> bool {
+        self.held
+            .iter()
+            .all(|held| is_poll(&held.subject) && !held.subject.is_oneway())
+    }
+
     /// Takes out every long poll.
     fn take_polls(&mut self) -> Vec<Held> {
         let mut polls = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use super::drain::Leaving;
 use super::gauges::Counted;
 use super::state::Slot;
 use super::{Session, State};
@@ -122,7 +123,11 @@ impl Session {
             .as_ref()
             .is_some_and(|beat| beat.is_current(now) && beat.passed.is_some());
         let free = !state.by_broker.contains_key(&slot.link.broker);
-        if wanted && free && !slot.retired && !state.draining && self.core.directory.knows(&slot.link.broker)
+        if wanted
+            && free
+            && !slot.retired
+            && state.leaving != Leaving::Now
+            && self.core.directory.knows(&slot.link.broker)
         {
             self.open_link(state, &slot.link.broker, attempt);
         }

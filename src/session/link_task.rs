@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
+use super::drain::Leaving;
 use super::incoming::Incoming;
 use super::memory::From as Side;
 use super::request::is_send;
@@ -218,7 +219,7 @@ impl Session {
             }
         }
         self.flush_client(&mut state);
-        if state.draining || state.held {
+        if state.leaving != Leaving::No || state.held {
             self.wake.notify_one();
         }
         outcome

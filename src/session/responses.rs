@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::drain::{Leaving, is_parked};
 use super::request::{has_records, is_pull, is_send};
 use super::state::Slot;
 use super::{Session, State};
@@ -16,6 +17,15 @@ impl Session {
         let Some(slot) = state.links.get_mut(&id) else {
             return;
         };
+        let is_poll = |slot: &Slot| {
+            slot.link
+                .awaits(head.opaque)
+                .is_some_and(|open| is_parked(open.code))
+        };
+        if matches!(state.leaving, Leaving::Soon(_)) && is_poll(slot) {
+            // The client asks again from the same place, elsewhere.
+            return;
+        }
         // Late answers find nobody waiting and end here.
         let Some(pending) = slot.link.answered(head.opaque) else {
             return;

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::account::{Ledger, NAME_LIMIT};
-use super::drain::Beats;
 use super::drain::LINGER;
+use super::drain::{Beats, Leaving};
 use super::gather::Gather;
 use super::gauges::{Share, Waiting};
 use super::headcount::Pass;
@@ -83,8 +83,8 @@ pub(super) struct State {
     pub(super) lookups: usize,
     /// When the session should begin to leave, and when it must be gone.
     pub(super) leave_at: Option<(Instant, Instant)>,
-    /// It is leaving: nothing new is waited for.
-    pub(super) draining: bool,
+    /// How far it is with that.
+    pub(super) leaving: Leaving,
     /// Language and version of the client, as its last request said.
     pub(super) speaks: Option<(Language, i32)>,
     /// Why a filter closes the connection.
@@ -178,7 +178,7 @@ impl State {
             held: false,
             lookups: 0,
             leave_at: None,
-            draining: false,
+            leaving: Leaving::default(),
             speaks: None,
             closed: None,
             filters: Filters::new(client),
@@ -246,7 +246,8 @@ impl State {
             return false;
         };
         let knows = !is_sent_away || self.sent_away.is_some_and(|at| at + LINGER <= now);
-        self.draining && (deadline <= now || (knows && !self.is_busy() && self.client.is_empty()))
+        self.leaving == Leaving::Now
+            && (deadline <= now || (knows && !self.is_busy() && self.client.is_empty()))
     }
 
     /// Runs `work` beside the session; it ends with the session.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info};
 
+use super::drain::Leaving;
 use super::incoming::Incoming;
 use super::memory::From as Side;
 use super::state::STUCK_LIMIT;
@@ -166,7 +167,7 @@ impl Session {
         let now = Instant::now();
         let full = |state: &super::State| state.is_full(&config.limits);
         // While leaving, nothing more is read, except to tell clients to go elsewhere.
-        let taking = |state: &super::State| !state.draining || self.sends_away(state);
+        let taking = |state: &super::State| state.leaving != Leaving::Now || self.sends_away(state);
         loop {
             while !full(&state) && taking(&state) {
                 let Some(frame) = incoming.next_frame()? else {
@@ -195,16 +196,17 @@ impl Session {
                 break;
             }
         }
+        self.let_go(&mut state);
+        let blocked = match self.write_client(&mut state, &config.limits) {
+            Ok(progress) => progress == Progress::Blocked,
+            Err(error) => return Err(End::Gone(error.to_string())),
+        };
         if state.is_drained(now, self.sends_away(&state)) {
             return Err(match state.closed.take() {
                 Some(reason) => End::Closed(reason),
                 None => End::Drained,
             });
         }
-        let blocked = match self.write_client(&mut state, &config.limits) {
-            Ok(progress) => progress == Progress::Blocked,
-            Err(error) => return Err(End::Gone(error.to_string())),
-        };
         // A client that does not read its answers is not read either.
         let mut reading = taking(&state) && !full(&state) && state.client.len() <= config.limits.queue;
         // Who has nothing waiting costs next to nothing, and is read whatever others do.
@@ -238,6 +240,9 @@ impl Session {
 
     /// Writes what the client takes, and lets brokers be read again when that made room.
     fn write_client(&self, state: &mut super::State, limits: &Limits) -> std::io::Result<Progress> {
+        if state.keeps_answers(Instant::now()) {
+            return Ok(Progress::Done);
+        }
         let pushed = state.client.take_pushed();
         state.ledger.sent(Traffic::ToClient, pushed);
         let before = state.client.len();
@@ -307,7 +312,7 @@ impl Session {
                 state.due_by(next);
             }
             state.flush_links(now);
-            Self::expire_drain(&mut state, now);
+            self.expire_drain(&mut state, now);
             state.due_by(idle_at);
             state.due
         };

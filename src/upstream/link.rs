@@ -167,6 +167,11 @@ impl Link {
         }
     }
 
+    /// The request in flight under this opaque.
+    pub fn awaits(&self, opaque: i32) -> Option<&Pending> {
+        self.inflight.get(&opaque)
+    }
+
     /// The request that an answer with this opaque belongs to.
     pub fn answered(&mut self, opaque: i32) -> Option<Pending> {
         self.inflight.remove(&opaque)

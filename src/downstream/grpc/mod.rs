@@ -240,6 +240,7 @@ impl Way<'_> {
                     is_leaving = true;
                 }
             }
+            is_leaving |= drain.borrow().is_some();
             if is_leaving && !has_said {
                 let mut until_boundary = frames.split_at_boundary(&mut piece);
                 self.write(&mut until_boundary).await?;
