@@ -232,7 +232,7 @@ def rolling(f: Field) -> None:
     ports = [port + gap for port in (first.port, *first.fixed.values()) for gap in (0, -2)]
     haproxy = HaProxy(f.work / "haproxy", ports, gimbals)
     try:
-        names = [*STALLS] if f.full else ["5.5.0", "4.9.8"]
+        names = [*STALLS] if f.full else ["5.5.0"]
         running = {(name, "gimbal"): f.begin(name, "gimbal", f"127.0.0.1:{first.port}", ["stream"], limit=280, seconds=110) for name in names}
         flowing(running)
         codes = []
