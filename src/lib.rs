@@ -22,6 +22,7 @@
 //! | [`auth`] | who signed a command, and signing it again |
 //! | [`filter`] | what a filter is and decides, whatever it is written in; the folder they are loaded from |
 //! | [`wasm`] | filters that are WebAssembly; the only room that names the engine |
+//! | [`author`] | what makers of filters use: a stand to try them on, projects, recorded traffic |
 //! | [`config`] | what the operator wrote becomes what the proxy runs |
 //! | [`proxy`] | the wiring: one generation after another, and the drain |
 //! | [`worker`] | the threads that run sessions |
@@ -84,6 +85,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod author;
 pub mod cli;
 pub mod config;
 pub mod dev;

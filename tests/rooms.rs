@@ -11,6 +11,8 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wasm", &["protocol", "filter"]),
     // Files that settings name are looked at where the settings are checked.
     ("config", &["protocol", "filter", "auth", "tls"]),
+    // What makers of filters use: the engine and its commands without a proxy around them.
+    ("author", &["protocol", "filter", "wasm", "config"]),
     // These know nobody, so that anybody may use them.
     ("metrics", &[]),
     ("tls", &[]),
@@ -96,6 +98,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config",
+            "author",
             "proxy",
             "filter",
             "wasm",

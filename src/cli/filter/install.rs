@@ -1,34 +1,18 @@
-//! `gimbal filter`: the filters that come with Gimbal, listed and copied out of the binary.
+//! `gimbal filter install`: a filter that comes with Gimbal, copied out of the binary.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use super::paint::print;
-use super::shipped::{SHIPPED, Shipped};
+use crate::cli::shipped::{SHIPPED, Shipped};
 use crate::filter::folder::name_of;
-
-/// List and install the filters that come with Gimbal
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Command {
-    /// List the filters that come with Gimbal
-    List,
-    Install(Install),
-}
 
 /// Put a filter that comes with Gimbal into a folder, with its settings beside it
 ///
 /// A Gimbal that runs on that folder runs the filter a moment later. Settings that are already there are kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-struct Install {
+pub(super) struct Args {
     /// Which filter; `gimbal filter list` names them
     name: String,
 
@@ -59,26 +43,9 @@ Examples:
   gimbal filter install rate-limit
   gimbal filter install acl --to /etc/gimbal/filters.d --order 10";
 
-pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    match &args.command {
-        Command::List => print(&list())?,
-        Command::Install(args) => print(&args.install()?)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn list() -> String {
-    let width = SHIPPED.iter().map(|one| one.name.len()).max().unwrap_or_default();
-    let lines = SHIPPED.iter().map(|one| {
-        let (name, version) = (one.name, one.version());
-        format!("{name:width$}  {version:7}  {}\n", one.description())
-    });
-    lines.collect::<String>() + "\ngimbal filter install NAME puts one of them into filters.d.\n"
-}
-
-impl Install {
+impl Args {
     /// Writes the files; what to tell about it.
-    fn install(&self) -> anyhow::Result<String> {
+    pub(super) fn install(&self) -> anyhow::Result<String> {
         let Some(filter) = Shipped::find(&self.name) else {
             let known: Vec<&str> = SHIPPED.iter().map(|one| one.name).collect();
             bail!(
@@ -190,8 +157,8 @@ fn order(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn install(folder: &Path, name: &str) -> Install {
-        Install {
+    fn install(folder: &Path, name: &str) -> Args {
+        Args {
             name: name.to_owned(),
             to: folder.to_owned(),
             order: None,
@@ -231,7 +198,7 @@ mod tests {
         std::fs::write(folder.join("05-acl.toml"), "mode = 'off'").unwrap();
         let refused = install(folder, "acl").install().unwrap_err().to_string();
         assert!(refused.contains("05-acl.wasm is there; --force"), "{refused}");
-        let forced = Install {
+        let forced = Args {
             force: true,
             ..install(folder, "acl")
         };
@@ -242,7 +209,7 @@ mod tests {
             std::fs::read(folder.join("05-acl.toml")).unwrap(),
             b"mode = 'off'"
         );
-        let moved = Install {
+        let moved = Args {
             order: Some("07".to_owned()),
             ..forced
         };

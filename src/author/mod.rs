@@ -1,0 +1,7 @@
+//! What the authors of filters use: projects, cases, benches and recorded traffic, on the engine of the proxy.
+//!
+//! ```text
+//!  template ─▶ project ─▶ toolchain ─▶ artefact ─┐
+//!                                                ▼
+//!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
+//! ```
