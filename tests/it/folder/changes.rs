@@ -8,7 +8,7 @@ use std::time::Duration;
 use gimbal::filter::folder::{Event, InForce, Serving, Settings};
 use gimbal::filter::{Budget, Mode, Policy};
 
-use super::stage::Stage;
+use super::stage::{SOON, Stage};
 
 #[tokio::test]
 async fn files_come_change_move_and_go() {
