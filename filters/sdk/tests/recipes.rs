@@ -141,7 +141,10 @@ fn the_tag_decides_the_lane() {
         let send = Request::batch("orders", [one().property("TAGS", tag)]);
         let (_, sent) = decide(send, route_by_tag);
         let properties = &sent.messages.first().unwrap().properties;
-        assert!(properties.contains(&("lane".into(), lane.into())), "{properties:?}");
+        assert!(
+            properties.contains(&("lane".into(), lane.into())),
+            "{properties:?}"
+        );
     }
 }
 
@@ -149,7 +152,13 @@ fn the_tag_decides_the_lane() {
 fn the_guide_shows_these_functions() {
     let guide = include_str!("../../README.md");
     let own = include_str!("recipes.rs");
-    let recipes = guide.split_once("## Recipes").unwrap().1.split_once("\n## ").unwrap().0;
+    let recipes = guide
+        .split_once("## Recipes")
+        .unwrap()
+        .1
+        .split_once("\n## ")
+        .unwrap()
+        .0;
     let blocks: Vec<&str> = recipes
         .split("```rust\n")
         .skip(1)
