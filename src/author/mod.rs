@@ -5,3 +5,5 @@
 //!                                                ▼
 //!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
 //! ```
+
+pub mod corpus;

@@ -31,6 +31,7 @@ mod ports;
 mod proxy_protocol;
 mod pushes;
 mod query;
+mod record;
 mod reload;
 mod routes;
 mod routing;
