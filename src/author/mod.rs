@@ -6,7 +6,9 @@
 //!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
 //! ```
 
+pub mod bench;
 pub mod cases;
+pub mod corpus;
 pub mod stand;
 pub mod storm;
 pub mod target;

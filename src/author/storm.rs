@@ -113,3 +113,69 @@ fn after_response(request: Code, before: Code, decision: &Decision) -> Option<St
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Answer;
+
+    fn warned(code: Code, verdict: Verdict) -> bool {
+        after_request(code, &Decision::of(verdict)).is_some()
+    }
+
+    fn answers(code: Code, with: Code) -> bool {
+        warned(code, Verdict::Answer(Answer::new(with, "")))
+    }
+
+    #[test]
+    fn producers_take_215_and_13_for_final_and_try_again_after_others() {
+        for final_code in [rs::FLOW_CONTROL, rs::MESSAGE_ILLEGAL, rs::SUCCESS] {
+            assert!(!answers(rq::SEND_MESSAGE_V2, final_code), "{final_code}");
+        }
+        for retried in [
+            rs::SYSTEM_ERROR,
+            rs::SYSTEM_BUSY,
+            rs::SERVICE_NOT_AVAILABLE,
+            rs::TOPIC_NOT_EXIST,
+        ] {
+            for send in [rq::SEND_MESSAGE, rq::SEND_MESSAGE_V2, rq::SEND_BATCH_MESSAGE] {
+                assert!(answers(send, retried), "{send} {retried}");
+            }
+        }
+    }
+
+    #[test]
+    fn consumers_are_held_and_not_answered() {
+        for code in [rq::PULL_MESSAGE, rq::POP_MESSAGE] {
+            assert!(answers(code, rs::FLOW_CONTROL), "{code}");
+            assert!(answers(code, rs::PULL_NOT_FOUND), "{code}");
+            assert!(!answers(code, rs::SUCCESS), "{code}");
+            assert!(
+                !warned(code, Verdict::Delay(std::time::Duration::from_secs(1))),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_that_should_wait_and_a_closed_connection_are_warned_of() {
+        let mut decision = Decision::of(Verdict::Forward);
+        assert_eq!(after_request(rq::HEART_BEAT, &decision), None);
+        decision.asked_delay = Some(100);
+        let why = after_request(rq::HEART_BEAT, &decision).unwrap();
+        assert!(why.contains("HEART_BEAT is never held"), "{why}");
+        assert!(warned(rq::SEND_MESSAGE_V2, Verdict::Close("no".to_owned())));
+    }
+
+    #[test]
+    fn a_found_message_must_not_become_an_error() {
+        let refused = Decision::of(Verdict::Answer(Answer::new(rs::SYSTEM_ERROR, "")));
+        for code in [rq::PULL_MESSAGE, rq::SEND_MESSAGE_V2] {
+            assert!(after_response(code, rs::SUCCESS, &refused).is_some(), "{code}");
+            assert!(
+                after_response(code, rs::SYSTEM_BUSY, &refused).is_none(),
+                "{code}"
+            );
+        }
+    }
+}

@@ -25,6 +25,7 @@ pub mod messages;
 pub mod names;
 mod numbers;
 mod proxied;
+pub mod recorded;
 mod state;
 mod status;
 mod store;

@@ -39,26 +39,26 @@ pub(super) fn of(written: &AnswerSection, request: &Command, reader: &mut Reader
             | rq::QUERY_MESSAGE
             | rq::VIEW_MESSAGE_BY_ID
     );
-    if !written.messages.is_empty() {
-        if !carries || code != response::SUCCESS {
-            let accepted = "messages in an answer with code 0 to a pull, a pop, or a command 12, 33 or 361";
-            reader.wrong(
-                "answer.messages",
-                "stand in an answer that carries none",
-                accepted,
-            );
-        }
-        if !written.body.is_empty() {
-            reader.wrong(
-                "answer.body",
-                "stands beside messages, which are the body",
-                "one of the two",
-            );
-        }
-        command.body = stored(written, request, reader);
-    } else {
+    if written.messages.is_empty() {
         command.body = written.body.clone().into();
+        return Some(command);
     }
+    if !carries || code != response::SUCCESS {
+        let accepted = "messages in an answer with code 0 to a pull, a pop, or a command 12, 33 or 361";
+        reader.wrong(
+            "answer.messages",
+            "stand in an answer that carries none",
+            accepted,
+        );
+    }
+    if !written.body.is_empty() {
+        reader.wrong(
+            "answer.body",
+            "stands beside messages, which are the body",
+            "one of the two",
+        );
+    }
+    command.body = stored(written, request, reader);
     Some(command)
 }
 

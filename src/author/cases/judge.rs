@@ -109,6 +109,11 @@ impl Expect {
                 miss("body", quoted(wanted), quoted(body));
             }
         }
+        self.whole(decision, miss);
+    }
+
+    /// What is said of the command as a whole.
+    fn whole(&self, decision: &Decision, miss: &mut dyn FnMut(&str, String, String)) {
         if let Some(wanted) = self.messages.filter(|wanted| *wanted != decision.messages.len()) {
             miss(
                 "messages",

@@ -6,6 +6,8 @@ mod heartbeat;
 mod judge;
 mod read;
 mod run;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::time::Duration;

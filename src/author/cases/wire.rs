@@ -52,10 +52,10 @@ pub(super) fn given(case: &CaseSection) -> Vec<&'static str> {
 /// The one request that a case shows.
 pub(super) fn request(case: &CaseSection, client: &Client, reader: &mut Reader<'_>) -> Option<Command> {
     if let Some(send) = &case.send {
-        return send_of(send, reader);
+        return Some(send_of(send, reader));
     }
     if let Some(batch) = &case.batch {
-        return batch_of(batch, reader);
+        return Some(batch_of(batch, reader));
     }
     if let Some(written) = &case.heartbeat {
         return Some(heartbeat::of(written, client));
@@ -148,7 +148,7 @@ impl Header<'_> {
     }
 }
 
-fn send_of(written: &SendSection, reader: &mut Reader<'_>) -> Option<Command> {
+fn send_of(written: &SendSection, reader: &mut Reader<'_>) -> Command {
     let message = MessageSection {
         tag: written.tag.clone(),
         key: written.key.clone(),
@@ -169,10 +169,10 @@ fn send_of(written: &SendSection, reader: &mut Reader<'_>) -> Option<Command> {
         is_batch: false,
     };
     let command = header.command().with_body(written.body.clone());
-    Some(oneway(command, written.oneway))
+    oneway(command, written.oneway)
 }
 
-fn batch_of(written: &BatchSection, reader: &mut Reader<'_>) -> Option<Command> {
+fn batch_of(written: &BatchSection, reader: &mut Reader<'_>) -> Command {
     if written.messages.is_empty() {
         let accepted = "at least one, such as messages = [{ body = \"hello\" }]";
         reader.wrong("batch.messages", "is empty", accepted);
@@ -192,7 +192,7 @@ fn batch_of(written: &BatchSection, reader: &mut Reader<'_>) -> Option<Command> 
         reconsumed: 0,
         is_batch: true,
     };
-    Some(oneway(header.command().with_body(body), written.oneway))
+    oneway(header.command().with_body(body), written.oneway)
 }
 
 /// What consumers ask of brokers.

@@ -13,6 +13,8 @@ use crate::protocol::{Code, Command, FRAME_LIMIT};
 
 /// Characters of a value that are shown.
 const SHOWN: usize = 60;
+/// Bytes of a body that are shown before what differs.
+const LEAD: usize = 16;
 /// Names in a mapping that are shown.
 const NAMES: usize = 10;
 
@@ -51,7 +53,7 @@ pub(super) fn messages(way: Way, code: Code, command: &Command) -> Vec<Message> 
 }
 
 /// What changed: header fields, then the messages, or the body when it holds none.
-pub(super) fn between(before: (&Command, Vec<Message>), after: (&Command, Vec<Message>)) -> Vec<Change> {
+pub(super) fn between(before: (&Command, &[Message]), after: (&Command, &[Message])) -> Vec<Change> {
     let (old, new) = (before.0, after.0);
     let mut found = Vec::new();
     let number = |code: Code| Some(code.to_string());
@@ -73,9 +75,9 @@ pub(super) fn between(before: (&Command, Vec<Message>), after: (&Command, Vec<Me
         }
     }
     if has_messages {
-        of_messages(&mut found, &before.1, &after.1);
+        of_messages(&mut found, before.1, after.1);
     } else {
-        note(&mut found, "body", content(&old.body), content(&new.body));
+        bodies(&mut found, "body", &old.body, &new.body);
     }
     found
 }
@@ -122,12 +124,7 @@ fn of_messages(found: &mut Vec<Change>, before: &[Message], after: &[Message]) {
                 new.property(name).map(shown),
             );
         }
-        note(
-            found,
-            &format!("{place}body"),
-            content(&old.body),
-            content(&new.body),
-        );
+        bodies(found, &format!("{place}body"), &old.body, &new.body);
     }
 }
 
@@ -141,22 +138,39 @@ fn shown(text: &str) -> String {
     kept
 }
 
-/// A body: its text, and how long it is when that is not all of it.
-fn content(body: &Bytes) -> Option<String> {
+/// A body that was changed, each from shortly before the first difference on.
+fn bodies(found: &mut Vec<Change>, what: &str, old: &Bytes, new: &Bytes) {
+    if old == new {
+        return;
+    }
+    let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let from = if old.len().max(new.len()) > SHOWN {
+        same.saturating_sub(LEAD)
+    } else {
+        0
+    };
+    found.push(Change {
+        what: what.to_owned(),
+        before: content(old, from),
+        after: content(new, from),
+    });
+}
+
+/// A body as text from there on, with its length when that is not all of it; nothing of an empty one.
+fn content(body: &Bytes, from: usize) -> Option<String> {
     if body.is_empty() {
         return None;
     }
-    match std::str::from_utf8(body) {
-        Ok(text) if text.chars().count() <= SHOWN => Some(shown(text)),
-        // Two that begin alike are told apart by what they are made of.
-        Ok(text) => Some(format!(
-            "{} ({} bytes, crc {:08x})",
-            shown(text),
-            body.len(),
-            crc32fast::hash(body)
-        )),
-        Err(_binary) => Some(format!("{} bytes, crc {:08x}", body.len(), crc32fast::hash(body))),
-    }
+    let Ok(text) = std::str::from_utf8(body) else {
+        return Some(format!("{} bytes", body.len()));
+    };
+    let begins = text.floor_char_boundary(from);
+    let rest = shown(text.get(begins..).unwrap_or_default());
+    Some(match (begins, body.len() > SHOWN) {
+        (0, false) => rest,
+        (0, true) => format!("{rest} ({} bytes)", body.len()),
+        _ => format!("…{rest} ({} bytes)", body.len()),
+    })
 }
 
 /// A mapping of names as one reads it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::change::{self, Change};
 use crate::filter::{Answer, Outcome, Subject, Trail, Verdict, Watch, Way};
-use crate::protocol::{Code, Command};
+use crate::protocol::{Code, Command, Text};
 
 /// A decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Message {
 }
 
 impl Decision {
-    pub(super) fn new(trail: Trail, watch: Watch, was_called: bool) -> Self {
+    pub(super) fn new(trail: &Trail, watch: Watch, was_called: bool) -> Self {
         let detail = |verdict: &str| {
             let found = trail.decided.iter().find(|one| one.verdict == verdict);
             found.and_then(|one| one.detail.clone())
@@ -75,6 +75,15 @@ impl Decision {
             command: None,
             messages: Vec::new(),
             has_answered: detail("answer").is_some(),
+        }
+    }
+
+    /// This verdict and nothing else.
+    #[cfg(test)]
+    pub(in crate::author) fn of(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            ..Self::new(&Trail::default(), Watch::default(), true)
         }
     }
 
@@ -120,10 +129,9 @@ impl Decision {
         }
         let messages = |command: &Command| change::messages(way, code, command);
         self.messages = messages(&after);
-        self.changes.extend(change::between(
-            (before, messages(before)),
-            (&after, self.messages.clone()),
-        ));
+        let old = (before, &*messages(before));
+        self.changes
+            .extend(change::between(old, (&after, &self.messages)));
         self.command = Some(after);
         Ok(())
     }
@@ -171,7 +179,7 @@ impl Decision {
             Verdict::Close(reason) => Some(reason),
             Verdict::Forward | Verdict::Delay(_) | Verdict::Drop => {
                 let command = self.command.as_ref()?;
-                command.remark.as_ref().map(|text| text.as_str())
+                command.remark.as_ref().map(Text::as_str)
             }
         }
     }

@@ -279,7 +279,7 @@ impl Stand {
         let (mut subject, outcome) = self.chain.connect(Box::new(subject), &mut Vec::new());
         let trail = subject.take_trail();
         let watch = subject.take_watch();
-        let mut decision = Decision::new(trail, watch, self.calls() > calls);
+        let mut decision = Decision::new(&trail, watch, self.calls() > calls);
         decision.verdict = match outcome {
             Ok(()) => Verdict::Forward,
             Err(reason) => Verdict::Close(reason),
@@ -327,7 +327,7 @@ impl Stand {
         let calls = self.calls();
         let mut outcome = ask(&self.chain, Box::new(subject));
         let trail = outcome.take_trail();
-        let mut decision = Decision::new(trail, outcome.take_watch(), self.calls() > calls);
+        let mut decision = Decision::new(&trail, outcome.take_watch(), self.calls() > calls);
         decision
             .follow(way, code, before, outcome)
             .map_err(StandError::Command)?;

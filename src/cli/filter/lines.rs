@@ -7,7 +7,7 @@ pub(super) const WIDTH: usize = 100;
 
 /// `text` in as many lines as it takes, each begun by as many blanks as `label` takes in the first one.
 pub(super) fn wrapped(label: &str, text: &str) -> String {
-    let indent = label.chars().count();
+    let indent = columns(label);
     let room = WIDTH.saturating_sub(indent).max(20);
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_whitespace() {
@@ -23,12 +23,22 @@ pub(super) fn wrapped(label: &str, text: &str) -> String {
         }
     }
     let blanks = " ".repeat(indent);
-    let each = lines.iter().enumerate();
-    each.map(|(at, line)| {
+    let mut out = String::new();
+    for (at, line) in lines.iter().enumerate() {
         let begin = if at == 0 { label } else { &blanks };
-        format!("{}\n", format!("{begin}{line}").trim_end())
-    })
-    .collect()
+        out.push_str(begin);
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// Columns that a text takes, escape codes not counted.
+fn columns(text: &str) -> usize {
+    let mut parts = text.split('\x1b');
+    let first = parts.next().unwrap_or_default().chars().count();
+    let rest = parts.map(|part| part.split_once('m').map_or(0, |(_, text)| text.chars().count()));
+    rest.fold(first, usize::saturating_add)
 }
 
 /// `text`, cut to so many characters.

@@ -1,6 +1,8 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
+mod bench;
 mod chosen;
+mod inspect;
 mod install;
 mod lines;
 mod test;
@@ -23,6 +25,8 @@ enum Command {
     List,
     Install(install::Args),
     Test(test::Args),
+    Bench(bench::Args),
+    Inspect(inspect::Args),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -30,6 +34,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
         Command::Test(args) => return args.run(),
+        Command::Bench(args) => return args.run(),
+        Command::Inspect(args) => return args.run(),
     }
     Ok(ExitCode::SUCCESS)
 }

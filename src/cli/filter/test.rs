@@ -161,10 +161,12 @@ impl Report {
         };
         let mut line = format!("\n{}: {passed} ok", count(self.ran, "case"));
         if self.failed > 0 {
-            line += &format!(", {}", self.paint.bad(&format!("{} failed", self.failed)));
+            line.push_str(", ");
+            line.push_str(&self.paint.bad(&format!("{} failed", self.failed)));
         }
         if self.warnings > 0 {
-            line += &format!(", {}", self.paint.warning(&count(self.warnings, "warning")));
+            line.push_str(", ");
+            line.push_str(&self.paint.warning(&count(self.warnings, "warning")));
         }
         print(&(line + "\n"))?;
         Ok(if self.failed > 0 {
