@@ -6,7 +6,15 @@
 //!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
 //! ```
 
+pub mod bench;
+pub mod cases;
+pub mod corpus;
 pub mod reference;
+pub mod stand;
+pub mod storm;
+pub mod target;
+
+pub use stand::{Decision, Setup, Stand, StandError};
 
 /// What every file of the package begins with.
 const PACKAGE: &str = "package gimbal:filter@0.1.0;\n";

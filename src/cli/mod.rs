@@ -11,6 +11,7 @@ mod dev;
 mod filter;
 mod orders;
 mod paint;
+mod record;
 mod run;
 mod schema;
 mod settings;
@@ -57,6 +58,7 @@ enum Command {
     Status(status::Args),
     Tail(tail::Args),
     Top(top::Args),
+    Record(record::Args),
     Wit(wit::Args),
     Schema(schema::Args),
 }
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

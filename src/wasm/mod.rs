@@ -17,6 +17,7 @@
 //! 4. Everything that a guest may hand over or pile up is bounded.
 
 mod allowance;
+mod anatomy;
 mod bindings;
 mod breaker;
 mod cache;
@@ -38,5 +39,6 @@ mod tests;
 mod ticker;
 mod words;
 
-pub use engine::Host;
-pub use manifest::{Manifest, ManifestError};
+pub use anatomy::{Anatomy, Parts, check as check_form};
+pub use engine::{Host, Metering};
+pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};

@@ -1,6 +1,11 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
+mod bench;
+mod chosen;
+mod inspect;
 mod install;
+mod lines;
+mod test;
 
 use std::process::ExitCode;
 
@@ -19,12 +24,18 @@ enum Command {
     /// List the filters that come with Gimbal
     List,
     Install(install::Args),
+    Test(test::Args),
+    Bench(bench::Args),
+    Inspect(inspect::Args),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
+        Command::Test(args) => return args.run(),
+        Command::Bench(args) => return args.run(),
+        Command::Inspect(args) => return args.run(),
     }
     Ok(ExitCode::SUCCESS)
 }
