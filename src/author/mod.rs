@@ -5,3 +5,8 @@
 //!                                                ▼
 //!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
 //! ```
+
+pub mod build;
+pub mod project;
+pub mod template;
+pub mod toolchain;

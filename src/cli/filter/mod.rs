@@ -1,6 +1,8 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
+mod build;
 mod install;
+mod new;
 
 use std::process::ExitCode;
 
@@ -16,6 +18,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    New(new::Args),
+    Build(build::Args),
     /// List the filters that come with Gimbal
     List,
     Install(install::Args),
@@ -23,6 +27,8 @@ enum Command {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::New(args) => return args.run(),
+        Command::Build(args) => return args.run(),
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
     }
