@@ -7,8 +7,8 @@ use include_dir::{Dir, include_dir};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 
+use super::WIT;
 use super::project::{Lang, Refusal, check_name};
-use crate::wasm::WIT;
 
 /// One folder for each language, and `shared` for what all of them have.
 static TEMPLATES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/filters/templates");
@@ -101,9 +101,14 @@ impl Plan {
                 files.push(file);
             }
         }
-        files.extend(WIT.map(|(name, text)| (Path::new("wit").join(name), text.as_bytes().to_vec())));
+        let wit = WIT.iter();
+        files.extend(wit.map(|(name, text)| (Path::new("wit").join(name), text.as_bytes().to_vec())));
         if self.lang == Lang::Rust {
-            files.extend(contents(&SDK).into_iter().map(sdk));
+            let sources = contents(&SDK);
+            let sources = sources
+                .into_iter()
+                .filter(|(path, _)| path.starts_with("src") || *path == Path::new("Cargo.toml"));
+            files.extend(sources.map(sdk));
         }
         files.sort();
         Ok(files)

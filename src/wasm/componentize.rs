@@ -19,7 +19,7 @@ pub(super) const STDIO: &str = "gimbal:wasip1/stdio@0.1.0";
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// The package, file by file.
-pub const WIT: [(&str, &str); 3] = [
+const WIT: [(&str, &str); 3] = [
     ("types.wit", include_str!("../../wit/types.wit")),
     ("host.wit", include_str!("../../wit/host.wit")),
     ("filter.wit", include_str!("../../wit/filter.wit")),

@@ -40,6 +40,5 @@ mod ticker;
 mod words;
 
 pub use artefact::{Artefact, package};
-pub use componentize::WIT;
 pub use engine::Host;
 pub use manifest::{Manifest, ManifestError};
