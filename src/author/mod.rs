@@ -5,3 +5,10 @@
 //!                                                ▼
 //!  cases, corpus ─▶ commands ─────────────────▶ Stand ─▶ decision: verdict, what was read and changed, time
 //! ```
+
+pub mod cases;
+pub mod stand;
+pub mod storm;
+pub mod target;
+
+pub use stand::{Decision, Setup, Stand, StandError};

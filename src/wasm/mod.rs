@@ -38,5 +38,5 @@ mod tests;
 mod ticker;
 mod words;
 
-pub use engine::Host;
-pub use manifest::{Manifest, ManifestError};
+pub use engine::{Host, Metering};
+pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};

@@ -1,6 +1,9 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
+mod chosen;
 mod install;
+mod lines;
+mod test;
 
 use std::process::ExitCode;
 
@@ -19,12 +22,14 @@ enum Command {
     /// List the filters that come with Gimbal
     List,
     Install(install::Args),
+    Test(test::Args),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
+        Command::Test(args) => return args.run(),
     }
     Ok(ExitCode::SUCCESS)
 }
