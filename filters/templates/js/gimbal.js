@@ -41,3 +41,10 @@ export const answer = (code, remark, fields = [], body = new Uint8Array()) =>
 export const delay = (millis) => ({ tag: 'delay', val: millis });
 export const drop = () => ({ tag: 'drop' });
 export const close = (why) => ({ tag: 'close', val: why });
+
+// The text of a body in UTF-8; QuickJS has no TextDecoder.
+export const text = (bytes) => {
+  let plain = '';
+  for (let at = 0; at < bytes.length; at += 8192) plain += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return decodeURIComponent(escape(plain));
+};
