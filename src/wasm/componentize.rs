@@ -19,7 +19,7 @@ pub(super) const STDIO: &str = "gimbal:wasip1/stdio@0.1.0";
 const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// The package, file by file.
-const WIT: [(&str, &str); 3] = [
+pub const WIT: [(&str, &str); 3] = [
     ("types.wit", include_str!("../../wit/types.wit")),
     ("host.wit", include_str!("../../wit/host.wit")),
     ("filter.wit", include_str!("../../wit/filter.wit")),
@@ -126,6 +126,14 @@ fn outside(bytes: &[u8]) -> Result<Outside, wasmparser::BinaryReaderError> {
         }
     }
     Ok(found)
+}
+
+/// The interfaces that a file exports, by their full names.
+pub(super) fn exports(bytes: &[u8]) -> Result<BTreeSet<String>, LoadError> {
+    let accepted = "a WebAssembly component or core module";
+    let outside =
+        outside(bytes).map_err(|error| refuse("read", format!("the file is damaged: {error}"), accepted))?;
+    Ok(outside.exports)
 }
 
 fn check_imports(form: Form, imports: &BTreeSet<String>) -> Result<(), LoadError> {

@@ -17,6 +17,7 @@
 //! 4. Everything that a guest may hand over or pile up is bounded.
 
 mod allowance;
+mod artefact;
 mod bindings;
 mod breaker;
 mod cache;
@@ -38,5 +39,7 @@ mod tests;
 mod ticker;
 mod words;
 
+pub use artefact::{Artefact, package};
+pub use componentize::WIT;
 pub use engine::{Host, Metering};
 pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};
