@@ -7,11 +7,17 @@
 //! ```
 
 pub mod build;
+pub mod cases;
 pub mod project;
 pub mod reference;
+pub mod stand;
+pub mod storm;
+pub mod target;
 pub mod template;
 pub mod toolchain;
 pub mod watch;
+
+pub use stand::{Decision, Setup, Stand, StandError};
 
 /// What every file of the package begins with.
 const PACKAGE: &str = "package gimbal:filter@0.1.0;\n";

@@ -31,6 +31,7 @@ mod store;
 mod subject;
 mod trail;
 mod verdict;
+mod watch;
 
 pub use access::{Access, Action};
 pub use chain::{Chain, Member, Mode, Outcome, waits_for_messages};
@@ -47,6 +48,7 @@ pub use store::{Store, StoreError, Terms};
 pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
 pub use trail::{Decided, Trail};
 pub use verdict::{Answer, Verdict};
+pub use watch::Watch;
 
 /// Which of a filter's functions is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -51,7 +51,7 @@ pub(super) fn load(host: &Host, source: &Source) -> Result<Loaded, LoadError> {
     };
     let guest = maker.guest(&source.config, Arc::clone(&source.state))?;
     steps.done("init");
-    if let Some(manifest) = &manifest {
+    if let Some(manifest) = manifest.as_ref().filter(|_| host.bench.is_none()) {
         selftest::run(manifest, &|config: &Value| {
             check_config(Some(manifest), config)?;
             maker.guest(config, Arc::new(State::default()))
@@ -117,11 +117,16 @@ fn component(
     digest: &str,
     steps: &mut Steps,
 ) -> Result<(Component, bool), LoadError> {
+    if let Some(component) = host.bench.as_ref().and_then(|bench| bench.find(digest)) {
+        steps.done("compile");
+        return Ok((component, true));
+    }
     let found = host
         .cache
         .as_ref()
         .and_then(|cache| cache.find(&host.engine, digest));
     if let Some(component) = found {
+        host.keep(digest, &component);
         steps.done("compile");
         return Ok((component, true));
     }
@@ -143,6 +148,7 @@ fn component(
     if let Some(cache) = &host.cache {
         cache.keep(&component, digest);
     }
+    host.keep(digest, &component);
     steps.done("compile");
     Ok((component, false))
 }
@@ -290,6 +296,7 @@ impl Maker<'_> {
             },
             budget: self.source.budget,
             ticker: Arc::clone(&self.host.ticker),
+            is_metered: self.host.bench.as_ref().is_some_and(|bench| bench.is_metered),
         };
         let (first, wants) = plan.make(INIT_TIME).map_err(|why| match why {
             Stillborn::Instantiate(failure) => wrong(

@@ -40,5 +40,5 @@ mod ticker;
 mod words;
 
 pub use artefact::{Artefact, package};
-pub use engine::Host;
-pub use manifest::{Manifest, ManifestError};
+pub use engine::{Host, Metering};
+pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};

@@ -11,6 +11,7 @@ mod abuse;
 mod access_log;
 mod admin;
 mod artefacts;
+mod author_new;
 mod backpressure;
 mod born_host;
 mod cli;

@@ -1,8 +1,11 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
 mod build;
+mod chosen;
 mod install;
+mod lines;
 mod new;
+mod test;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,7 @@ enum Command {
     /// List the filters that come with Gimbal
     List,
     Install(install::Args),
+    Test(test::Args),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -31,6 +35,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Build(args) => return args.run(),
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
+        Command::Test(args) => return args.run(),
     }
     Ok(ExitCode::SUCCESS)
 }
