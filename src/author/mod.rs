@@ -7,12 +7,17 @@
 //! ```
 
 pub mod bench;
+pub mod build;
 pub mod cases;
 pub mod corpus;
+pub mod project;
 pub mod reference;
 pub mod stand;
 pub mod storm;
 pub mod target;
+pub mod template;
+pub mod toolchain;
+pub mod watch;
 
 pub use stand::{Decision, Setup, Stand, StandError};
 

@@ -21,6 +21,7 @@ mod status;
 mod tail;
 mod top;
 mod trial;
+mod watching;
 mod wit;
 
 /// The configuration does not work, or the proxy could not start.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::info;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
@@ -25,6 +26,8 @@ use crate::filter::{About, Failure, Filter, LoadError, Loaded, Source, State};
 
 /// What the start and `init` may take at load: a language runtime starts here, on a machine that may be busy.
 const INIT_TIME: Duration = Duration::from_secs(5);
+/// Bytes of a file that takes seconds to compile, which is said before.
+const BIG: usize = 1 << 20;
 /// Problems of a configuration that are named.
 const PROBLEMS: usize = 20;
 
@@ -36,7 +39,7 @@ pub(super) fn load(host: &Host, source: &Source) -> Result<Loaded, LoadError> {
     let manifest =
         Manifest::find(&source.bytes).map_err(|error| wrong("read", error.what, error.accepted))?;
     steps.done("read");
-    let (component, was_cached) = component(host, &source.bytes, form, &digest, &mut steps)?;
+    let (component, was_cached) = component(host, (&source.name, &source.bytes), form, &digest, &mut steps)?;
     let linked = link(host, &component, manifest.as_ref(), source.grants.as_deref())?;
     steps.done("grants");
     check_config(manifest.as_ref(), &source.config)?;
@@ -109,7 +112,7 @@ impl Steps {
 /// The compiled component of a file, and whether it came from the cache.
 fn component(
     host: &Host,
-    bytes: &[u8],
+    (name, bytes): (&str, &[u8]),
     form: Form,
     digest: &str,
     steps: &mut Steps,
@@ -132,6 +135,10 @@ fn component(
         Form::Module => Some(componentize::componentize(bytes)?),
     };
     steps.done("componentize");
+    if bytes.len() >= BIG {
+        let megabytes = bytes.len() >> 20;
+        info!(filter = %name, "compiling it, {megabytes} MB: this takes seconds, once");
+    }
     let component =
         Component::from_binary(&host.engine, made.as_deref().unwrap_or(bytes)).map_err(|error| {
             let accepted =

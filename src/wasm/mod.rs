@@ -18,6 +18,7 @@
 
 mod allowance;
 mod anatomy;
+mod artefact;
 mod bindings;
 mod breaker;
 mod cache;
@@ -40,5 +41,6 @@ mod ticker;
 mod words;
 
 pub use anatomy::{Anatomy, Parts, check as check_form};
+pub use artefact::{Artefact, package};
 pub use engine::{Host, Metering};
 pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};

@@ -12,6 +12,7 @@ mod access_log;
 mod admin;
 mod artefacts;
 mod author_cases;
+mod author_new;
 mod author_stand;
 mod backpressure;
 mod born_host;
