@@ -12,6 +12,7 @@ mod filter;
 mod orders;
 mod paint;
 mod record;
+mod replay;
 mod run;
 mod schema;
 mod settings;
@@ -59,6 +60,7 @@ enum Command {
     Tail(tail::Args),
     Top(top::Args),
     Record(record::Args),
+    Replay(replay::Args),
     Wit(wit::Args),
     Schema(schema::Args),
 }
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Tail(args) => tail::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

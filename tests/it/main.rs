@@ -33,6 +33,7 @@ mod pushes;
 mod query;
 mod record;
 mod reload;
+mod replay;
 mod routes;
 mod routing;
 mod shipped;

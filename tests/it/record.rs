@@ -350,6 +350,12 @@ async fn the_command_line_writes_a_file_within_its_bounds() {
         })
         .collect();
     assert_eq!(codes, [rq::SEND_MESSAGE_V2; 3]);
+    // A filter decides about it as it would have about the traffic.
+    let acl = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/acl/acl.wasm");
+    let (code, stdout, stderr) = output(&mut gimbal(&["replay", path.to_str().unwrap(), "--filter", acl]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout.matches("SEND_MESSAGE_V2").count(), 3, "{stdout}");
+    assert!(stdout.contains("\n3 commands, "), "{stdout}");
     // A file that is there is not lost.
     let (code, _, stderr) = output(&mut gimbal(&args));
     assert_eq!(code, Some(1));
