@@ -152,7 +152,15 @@ fn a_recording_may_come_from_a_pipe_and_be_cut_short() {
             .unwrap()
             .ends_with("1 commands, 1 answer, 3 are missing in the recording\n")
     );
-    let (_, stdout, _) = files.replay(&["t.jsonl", "--filter", ACL, "--limit", "1"]);
+    let (_, stdout, _) = files.replay(&[
+        "t.jsonl",
+        "--filter",
+        ACL,
+        "--config",
+        "deny.toml",
+        "--limit",
+        "1",
+    ]);
     assert!(stdout.contains("\n1 commands, "), "{stdout}");
 }
 
@@ -169,14 +177,17 @@ fn what_cannot_be_replayed_is_told_with_its_place() {
     let missing = Path::new("missing.jsonl").to_str().unwrap();
     for (args, said) in [
         (
-            vec!["bad.jsonl", "--filter", ACL],
+            vec!["bad.jsonl", "--filter", ACL, "--config", "allow.toml"],
             "bad.jsonl: line 3: it is not JSON",
         ),
         (
-            vec!["none.jsonl", "--filter", ACL],
+            vec!["none.jsonl", "--filter", ACL, "--config", "allow.toml"],
             "none.jsonl: line 1: it is not the first line of a recording",
         ),
-        (vec![missing, "--filter", ACL], "missing.jsonl cannot be read"),
+        (
+            vec![missing, "--filter", ACL, "--config", "allow.toml"],
+            "missing.jsonl cannot be read",
+        ),
         (
             vec!["t.jsonl", "--filter", "gone.wasm"],
             "gone.wasm cannot be read",
