@@ -273,7 +273,7 @@ async fn nothing_is_captured_while_nobody_records() {
 
 #[tokio::test]
 async fn a_recorder_that_does_not_read_misses_commands_and_holds_up_none() {
-    const SENDS: usize = 80;
+    const SENDS: usize = 48;
     let recorded = Recorded::new().await;
     let (mut client, mut link) = recorded.stage.linked().await;
     let (mut lines, _) = recorded.record("bodies=true").await;
