@@ -30,10 +30,7 @@ use crate::protocol::request as rq;
 /// filter that reads them sees empty ones; secrets are masked, so signatures cannot be checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "these comments are the help text, printed as they are"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub(super) struct Args {
     /// The recording; - is standard input
     #[arg(value_name = "FILE")]
@@ -239,17 +236,12 @@ fn about(entry: &Entry) -> String {
 }
 
 fn words(decided: &Decided) -> String {
-    let mut text = decided.verdict.to_owned();
-    if let Some(detail) = &decided.detail {
-        text += &format!(" {}", harmless(detail));
-    }
-    if let Some(failure) = &decided.failure {
-        text += &format!("; the filter failed: {}", harmless(failure));
-    }
-    for change in &decided.changes {
-        text += &format!("; {}", harmless(change));
-    }
-    format!("{text}  {} ns", decided.ns)
+    let detail = decided.detail.as_ref().map(|detail| format!(" {}", harmless(detail)));
+    let failure = decided.failure.as_ref();
+    let failure = failure.map(|failure| format!("; the filter failed: {}", harmless(failure)));
+    let changes = decided.changes.iter().map(|change| format!("; {}", harmless(change)));
+    let said: String = detail.into_iter().chain(failure).chain(changes).collect();
+    format!("{}{said}  {} ns", decided.verdict, decided.ns)
 }
 
 fn json(entry: &Entry, decisions: &[(&str, &Decided)]) -> String {

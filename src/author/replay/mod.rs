@@ -108,23 +108,20 @@ impl Trial {
         let client = Arc::clone(&entry.client);
         let calls = self.counters.calls.load(Ordering::Relaxed);
         let way = entry.way.way();
-        let outcome = match (&entry.asked, entry.way) {
-            (Some(asked), Direction::Response) => {
-                let (asked_head, asked_frame) = Entry::framed(asked)?;
-                let asked = Asked::of(&asked_head, &asked_frame);
-                let subject = Subject::response(way, head, frame, asked, client)
-                    .with_broker(entry.broker.clone())
-                    .with_limits(Duration::ZERO, FRAME_LIMIT);
-                self.chain.respond(Box::new(subject), usize::MAX)
-            }
-            _ => {
-                let longest = match entry.way {
-                    Direction::Push => Duration::ZERO,
-                    Direction::Request | Direction::Response => HOLD,
-                };
-                let subject = Subject::request(way, head, frame, client).with_limits(longest, FRAME_LIMIT);
-                self.chain.decide(Box::new(subject), 0)
-            }
+        let outcome = if let Some(asked) = &entry.asked {
+            let (asked_head, asked_frame) = Entry::framed(asked)?;
+            let asked = Asked::of(&asked_head, &asked_frame);
+            let subject = Subject::response(way, head, frame, asked, client)
+                .with_broker(entry.broker.clone())
+                .with_limits(Duration::ZERO, FRAME_LIMIT);
+            self.chain.respond(Box::new(subject), usize::MAX)
+        } else {
+            let longest = match entry.way {
+                Direction::Push => Duration::ZERO,
+                Direction::Request | Direction::Response => HOLD,
+            };
+            let subject = Subject::request(way, head, frame, client).with_limits(longest, FRAME_LIMIT);
+            self.chain.decide(Box::new(subject), 0)
         };
         let was_called = self.counters.calls.load(Ordering::Relaxed) > calls;
         Ok(Decided::new(&entry.command, outcome, was_called))

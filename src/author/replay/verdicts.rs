@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::changes::between;
 use crate::filter::{Outcome, Subject};
-use crate::protocol::{Command, response};
+use crate::protocol::{Command, Text, response};
 
 /// A decision. Two are the same when the command would fare alike: time is not compared.
 #[derive(Debug, Clone, Serialize)]
@@ -76,7 +76,7 @@ impl Decided {
 
     fn answered(&mut self, answer: Command) {
         let name = response::name(answer.code).unwrap_or("no name");
-        let remark = answer.remark.as_ref().map(|remark| remark.as_str());
+        let remark = answer.remark.as_ref().map(Text::as_str);
         self.verdict = "answer";
         self.changes.clear();
         self.detail = Some(match remark {
