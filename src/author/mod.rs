@@ -20,6 +20,7 @@ pub mod toolchain;
 pub mod watch;
 
 pub use stand::{Decision, Setup, Stand, StandError};
+pub mod replay;
 
 /// What every file of the package begins with.
 const PACKAGE: &str = "package gimbal:filter@0.1.0;\n";

@@ -12,6 +12,7 @@ mod filter;
 mod orders;
 mod paint;
 mod record;
+mod replay;
 mod run;
 mod schema;
 mod settings;
@@ -60,6 +61,7 @@ enum Command {
     Tail(tail::Args),
     Top(top::Args),
     Record(record::Args),
+    Replay(replay::Args),
     Wit(wit::Args),
     Schema(schema::Args),
 }
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Tail(args) => tail::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

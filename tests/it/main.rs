@@ -36,6 +36,7 @@ mod pushes;
 mod query;
 mod record;
 mod reload;
+mod replay;
 mod routes;
 mod routing;
 mod shipped;
