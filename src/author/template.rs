@@ -228,9 +228,9 @@ mod tests {
             kind: Kind::Requests,
         };
         plan.write(folder.path()).unwrap();
-        std::fs::write(folder.path().join("filter.c"), "mine").unwrap();
+        fs::write(folder.path().join("filter.c"), "mine").unwrap();
         let refused = plan.write(folder.path()).unwrap_err();
         assert!(refused.what.ends_with("is not empty"), "{refused}");
-        assert_eq!(std::fs::read(folder.path().join("filter.c")).unwrap(), b"mine");
+        assert_eq!(fs::read(folder.path().join("filter.c")).unwrap(), b"mine");
     }
 }

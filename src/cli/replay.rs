@@ -30,7 +30,10 @@ use crate::protocol::request as rq;
 /// filter that reads them sees empty ones; secrets are masked, so signatures cannot be checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each switch of the command line"
+)]
 pub(super) struct Args {
     /// The recording; - is standard input
     #[arg(value_name = "FILE")]
@@ -236,10 +239,16 @@ fn about(entry: &Entry) -> String {
 }
 
 fn words(decided: &Decided) -> String {
-    let detail = decided.detail.as_ref().map(|detail| format!(" {}", harmless(detail)));
+    let detail = decided
+        .detail
+        .as_ref()
+        .map(|detail| format!(" {}", harmless(detail)));
     let failure = decided.failure.as_ref();
     let failure = failure.map(|failure| format!("; the filter failed: {}", harmless(failure)));
-    let changes = decided.changes.iter().map(|change| format!("; {}", harmless(change)));
+    let changes = decided
+        .changes
+        .iter()
+        .map(|change| format!("; {}", harmless(change)));
     let said: String = detail.into_iter().chain(failure).chain(changes).collect();
     format!("{}{said}  {} ns", decided.verdict, decided.ns)
 }

@@ -1,5 +1,4 @@
 //! The recipes of `filters/README.md`: each function stands there word for word, and does what it says.
-#![expect(clippy::unwrap_used, reason = "tests stop at what they did not expect")]
 
 use gimbal_sdk::prelude::*;
 use gimbal_sdk::testing::{Message, Request, decide};
