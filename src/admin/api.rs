@@ -21,13 +21,14 @@ use super::connection::Caller;
 use super::document::base;
 use super::guard::Guard;
 use super::house::House;
+use super::record::RECORDINGS;
 use super::reply::Failure;
 use super::stream::{Events, TailQuery, Wanted};
 use super::view::{
     Filter, Listener, Overview, Problem, RouteQuery, Routes, Session, SessionQuery, Sessions, Status,
     Upstreams,
 };
-use super::{acts, console};
+use super::{acts, console, record};
 use crate::metrics::CONTENT_TYPE;
 
 /// Largest body of a request.
@@ -45,6 +46,7 @@ pub(super) struct Desk {
     house: Arc<dyn House>,
     guard: Arc<Guard>,
     tails: Arc<Semaphore>,
+    recordings: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -53,12 +55,18 @@ impl Desk {
             house,
             guard,
             tails: Arc::new(Semaphore::new(TAILS)),
+            recordings: Arc::new(Semaphore::new(RECORDINGS)),
         }
     }
 
     /// Whom everything is asked of.
     pub(super) fn house(&self) -> &dyn House {
         &*self.house
+    }
+
+    /// One permit for each recording.
+    pub(super) fn recordings(&self) -> &Arc<Semaphore> {
+        &self.recordings
     }
 }
 
@@ -79,6 +87,7 @@ pub(super) fn described() -> (Router<Desk>, OpenApi) {
         .routes(routes!(filter))
         .routes(routes!(config))
         .routes(routes!(tail))
+        .routes(routes!(record::record))
         .routes(routes!(document))
         .routes(routes!(acts::reload))
         .routes(routes!(acts::enable))
@@ -162,7 +171,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Failure {
     )
 }
 
-fn query<T>(query: Result<Query<T>, QueryRejection>, accepted: &str) -> Result<T, Failure> {
+pub(super) fn query<T>(query: Result<Query<T>, QueryRejection>, accepted: &str) -> Result<T, Failure> {
     match query {
         Ok(Query(query)) => Ok(query),
         Err(rejection) => Err(Failure::invalid(rejection.body_text(), accepted)),

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::pin::Pin;
 
+use tokio_stream::Stream;
+
 use super::view::{
-    Done, Filter, Listener, Overview, RouteQuery, Routes, Session, SessionQuery, Sessions, Status, Upstreams,
+    Done, Filter, Listener, Overview, RecordQuery, RouteQuery, Routes, Session, SessionQuery, Sessions,
+    Status, Upstreams,
 };
 use crate::telemetry::Tail;
 
@@ -67,6 +70,9 @@ impl std::error::Error for Refused {}
 /// How an action ends.
 pub type Ending = Pin<Box<dyn Future<Output = Result<Done, Refused>> + Send>>;
 
+/// Pieces of a recording, each of whole lines, until it is dropped.
+pub type Recording = Pin<Box<dyn Stream<Item = String> + Send>>;
+
 /// What the admin listener shows, and whom it asks to act. Every method but [`House::act`] answers at once, from the
 /// admin listener's own thread, and must not hold up a session for more than a moment.
 pub trait House: fmt::Debug + Send + Sync + 'static {
@@ -94,6 +100,8 @@ pub trait House: fmt::Debug + Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Where finished commands are told.
     fn tail(&self) -> Tail;
+    /// Begins to record commands; refused when the query cannot be.
+    fn record(&self, query: &RecordQuery) -> Result<Recording, Refused>;
     /// Does it, or says why not.
     fn act(&self, action: Action) -> Ending;
 }

@@ -21,6 +21,7 @@ mod console;
 mod document;
 mod guard;
 mod house;
+mod record;
 mod reply;
 mod server;
 mod stream;
@@ -28,5 +29,5 @@ pub mod view;
 
 pub use document::openapi;
 pub use guard::{Access, ReadToken};
-pub use house::{Action, Ending, House, Refused};
+pub use house::{Action, Ending, House, Recording, Refused};
 pub use server::{Options, Server, StartError};

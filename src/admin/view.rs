@@ -441,3 +441,22 @@ pub struct LogLevel {
     /// `info,gimbal::route=debug`. Holds until the next reload or restart.
     pub level: String,
 }
+
+/// Which commands, and how much of them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordQuery {
+    /// Request codes, by name or number, separated by commas.
+    pub code: Option<String>,
+    /// The topic; `*` and `?` stand for what is not known of it.
+    pub topic: Option<String>,
+    /// The producer or consumer group; `*` and `?` as well.
+    pub group: Option<String>,
+    /// The client id, address or user; `*` and `?` as well.
+    pub client: Option<String>,
+    /// Whether bodies are recorded. Default: false.
+    pub bodies: Option<bool>,
+    /// Record about this part of them, above 0 and up to 1; answers with their requests. Default: 1.
+    pub sample: Option<f64>,
+}

@@ -134,6 +134,12 @@ impl Asking {
         })
     }
 
+    /// What comes from this path, for as long as it comes.
+    pub(super) fn lines(&self, path: &str) -> anyhow::Result<impl BufRead + Send + use<>> {
+        let answer = self.get(path)?;
+        Ok(BufReader::new(answer.into_body().into_reader()))
+    }
+
     /// Events of the tail, until it ends.
     pub(super) fn events(&self, query: &str) -> anyhow::Result<Events<impl Read>> {
         let answer = self.get(&format!("/api/v1/tail{query}"))?;

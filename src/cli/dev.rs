@@ -14,7 +14,9 @@ use super::paint::print;
 use super::run::{build_runtime, drain, start_logs};
 use super::shipped::Shipped;
 use super::signals::Signals;
+use super::watching;
 use crate::admin::{Action, Refused};
+use crate::author::build::compiled;
 use crate::config::{Admin, Config, Flag, Loaded, Sources, Tls};
 use crate::dev::{Cluster, Options};
 use crate::proxy::Proxy;
@@ -51,6 +53,19 @@ pub(super) struct Args {
     /// Example: --filters ./filters.d
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     filters: Option<PathBuf>,
+
+    /// Folder of a filter's project: built again whenever a file is saved, and put into the folder of filters
+    ///
+    /// What filters decide is printed as it happens. May be given several times.
+    /// Default: none
+    /// Example: --filters ./filters.d --watch ./stamp
+    #[arg(
+        long,
+        value_name = "PROJECT",
+        verbatim_doc_comment,
+        conflicts_with = "broker_only"
+    )]
+    watch: Vec<PathBuf>,
 
     /// Take clients under TLS too, on the same port
     ///
@@ -91,6 +106,7 @@ Examples:
   gimbal dev
   gimbal dev --listen 127.0.0.1:19876 --brokers 2
   gimbal dev --tls
+  gimbal dev --filters filters.d --watch stamp
   gimbal dev --broker-only --listen 127.0.0.1:19876     then: gimbal run --nameserver 127.0.0.1:19876";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -132,6 +148,7 @@ fn sources(args: &Args) -> Sources {
 async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let projects = watching::open(&args.watch)?;
     let policy = Policy::new(args.filters.as_deref())?;
     loaded.config.filters.folder = Some(policy.folder.clone());
     loaded.config.filters.compiled = policy.compiled();
@@ -172,7 +189,9 @@ async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyh
         own.as_ref().map_or_else(String::new, |own| own.describe(address)),
         policy.describe(),
     ))?;
+    let watching = watching::start(projects, &policy.folder, &desk.house)?;
     serve_until_told(&mut signals, &mut desk, &logs).await;
+    drop(watching);
     let code = drain(proxy, &mut signals).await;
     drop((desk, cluster));
     Ok(code)
@@ -269,10 +288,13 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Where compiled code is kept while this process lives: a guest with a language runtime takes seconds to compile, and
-    /// every saved setting loads it again.
+    /// Where compiled code is kept: a guest with a language runtime takes seconds to compile, and every saved setting loads
+    /// it again. Of filters under construction it is where their builds keep it.
     fn compiled(&self) -> Option<PathBuf> {
-        self.is_own.then(|| self.folder.join(".compiled"))
+        if self.is_own {
+            return Some(self.folder.join(".compiled"));
+        }
+        compiled()
     }
 
     fn describe(&self) -> String {

@@ -11,6 +11,8 @@ mod dev;
 mod filter;
 mod orders;
 mod paint;
+mod record;
+mod replay;
 mod run;
 mod schema;
 mod settings;
@@ -20,6 +22,7 @@ mod status;
 mod tail;
 mod top;
 mod trial;
+mod watching;
 mod wit;
 
 /// The configuration does not work, or the proxy could not start.
@@ -57,6 +60,8 @@ enum Command {
     Status(status::Args),
     Tail(tail::Args),
     Top(top::Args),
+    Record(record::Args),
+    Replay(replay::Args),
     Wit(wit::Args),
     Schema(schema::Args),
 }
@@ -80,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Wit(args) => wit::run(&args),
         Command::Schema(args) => schema::run(&args),
     };

@@ -175,7 +175,7 @@ fn show(args: &Args, kind: &str, data: &str) -> io::Result<bool> {
 }
 
 /// One record as one line.
-fn line(record: &Value, paint: Paint) -> String {
+pub(super) fn line(record: &Value, paint: Paint) -> String {
     let text = |key: &str| harmless(record.get(key).and_then(Value::as_str).unwrap_or_default());
     let number = |key: &str| record.get(key).and_then(Value::as_u64).unwrap_or_default();
     let time = text("time");

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::paint::print;
+use crate::author::reference::markdown;
+use crate::author::{WIT, contract};
 
 /// Print the contract that filters are written against, as WIT
 ///
@@ -20,55 +22,46 @@ pub(super) struct Args {
     /// Example: --to wit
     #[arg(long, value_name = "DIR", verbatim_doc_comment)]
     to: Option<PathBuf>,
+
+    /// Print it as a page for people
+    ///
+    /// Default: off
+    #[arg(long, verbatim_doc_comment, conflicts_with = "to")]
+    markdown: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   gimbal wit > gimbal-filter.wit
-  gimbal wit --to wit";
-
-/// What every file of the package begins with.
-const PACKAGE: &str = "package gimbal:filter@0.1.0;\n";
-
-/// The files, in the order in which they are best read.
-const FILES: &[(&str, &str)] = &[
-    ("filter.wit", include_str!("../../wit/filter.wit")),
-    ("types.wit", include_str!("../../wit/types.wit")),
-    ("host.wit", include_str!("../../wit/host.wit")),
-];
+  gimbal wit --to wit
+  gimbal wit --markdown > REFERENCE.md";
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = match &args.to {
         Some(folder) => {
             write(folder)?;
-            let paths = FILES
+            let paths = WIT
                 .iter()
                 .map(|(name, _)| format!("{}\n", folder.join(name).display()));
             paths.collect()
         }
-        None => package(),
+        None if args.markdown => markdown(&contract())?,
+        None => contract(),
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The package as one text, which says what it is once.
-fn package() -> String {
-    FILES.iter().fold(PACKAGE.to_owned(), |package, (_, text)| {
-        package + text.strip_prefix(PACKAGE).unwrap_or(text)
-    })
-}
-
 fn write(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    for (name, _) in FILES {
+    for (name, _) in WIT {
         let path = folder.join(name);
         let found = std::fs::read_to_string(&path);
         if found.is_ok_and(|text| !text.starts_with("package gimbal:filter@")) {
             bail!("{} is there and is something else; move it away", path.display());
         }
     }
-    for (name, text) in FILES {
+    for (name, text) in WIT {
         let path = folder.join(name);
         std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
     }
@@ -81,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_printed_package_is_one_valid_text_with_the_worlds_of_the_files() {
-        let text = package();
+        let text = contract();
         assert_eq!(
             text.matches("\npackage ").count() + 1,
             1,
@@ -123,6 +116,6 @@ mod tests {
         std::fs::remove_file(&own).unwrap();
         write(folder.path()).unwrap();
         write(folder.path()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), FILES.len());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), WIT.len());
     }
 }

@@ -37,6 +37,7 @@ mod tracing;
 mod upstream;
 pub mod value;
 pub mod watch;
+pub mod written;
 
 pub use access_log::{AccessLog, Rule as AccessRule};
 pub use admin::Admin;

@@ -150,7 +150,7 @@ pub(super) fn join(parent: &str, key: &str) -> String {
 }
 
 /// The candidate that `word` was most likely meant to be, if any comes close.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     // A third of the letters may be wrong, and two always: beyond that a suggestion misleads.
     let limit = (word.chars().count() / 3).max(2);

@@ -224,7 +224,7 @@ pub(super) fn check_budget(written: &BudgetSection, path: &str, problems: &mut P
     }
 }
 
-fn json_table(table: &toml::Table, path: &str, problems: &mut Problems) -> Json {
+pub(super) fn json_table(table: &toml::Table, path: &str, problems: &mut Problems) -> Json {
     let each = table.iter().map(|(key, value)| {
         let value = json(value, &join(path, key), problems);
         (key.clone(), value)

@@ -23,7 +23,8 @@ pub struct Words(pub Vec<String>);
 const UNITS: [(&str, usize); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 impl Size {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads one.
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at_checked(digits)?;

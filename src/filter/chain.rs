@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::subject::{Subject, Way};
 use super::trail::{Decided, Followed, Trail};
-use super::{Answer, Counters, Decision, Failure, Filter, Hook, Phase, Policy, Scope, Verdict};
+use super::{Answer, Counters, Decision, Failure, Filter, Hook, Phase, Policy, Scope, Verdict, Watch};
 use crate::protocol::request as rq;
 use crate::protocol::{Code, FRAME_LIMIT, Frame, response};
 
@@ -91,12 +91,21 @@ pub enum Outcome {
 impl Outcome {
     /// What was decided on the way here since this was asked last.
     pub fn take_trail(&mut self) -> Trail {
+        self.subject_mut().take_trail()
+    }
+
+    /// What was noted of the command since this was asked last, if it is watched.
+    pub fn take_watch(&mut self) -> Watch {
+        self.subject_mut().take_watch()
+    }
+
+    fn subject_mut(&mut self) -> &mut Subject {
         let (Self::Forward(subject)
         | Self::Answer { subject, .. }
         | Self::Delay { subject, .. }
         | Self::Drop(subject)
         | Self::Close { subject, .. }) = self;
-        subject.take_trail()
+        subject
     }
 }
 

@@ -25,12 +25,14 @@ pub mod messages;
 pub mod names;
 mod numbers;
 mod proxied;
+pub mod recorded;
 mod state;
 mod status;
 mod store;
 mod subject;
 mod trail;
 mod verdict;
+mod watch;
 
 pub use access::{Access, Action};
 pub use chain::{Chain, Member, Mode, Outcome, waits_for_messages};
@@ -47,6 +49,7 @@ pub use store::{Store, StoreError, Terms};
 pub use subject::{Asked, Names, Parts, Signed, Subject, Way};
 pub use trail::{Decided, Trail};
 pub use verdict::{Answer, Verdict};
+pub use watch::Watch;
 
 /// Which of a filter's functions is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

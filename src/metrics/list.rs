@@ -101,6 +101,8 @@ families! {
     TRACES = Counter "gimbal_trace_spans_total" in "{span}" by ["outcome"] "Spans of sampled commands: exported, or dropped since the collector could not take them.";
     TRACES_NOT_PASSED_ON = Counter "gimbal_trace_not_propagated_total" in "{command}" by ["reason"] "Sampled sends whose trace was not written into the message: signed (nobody here can sign it again), unreadable, too-large.";
     ACCESS_LINES = Counter "gimbal_access_log_lines_total" in "{line}" by ["outcome"] "Lines of the access log: written, dropped since its writer was too slow, failed since the file could not be written.";
+    RECORDED = Counter "gimbal_recorded_commands_total" in "{command}" by [] "Commands handed to somebody who records: requests, responses and pushes, once for each recording.";
+    RECORDING_DROPPED = Counter "gimbal_recording_dropped_total" in "{command}" by [] "Commands left out of a recording since whoever records was too slow.";
     OTLP_PUSHES = Counter "gimbal_otlp_pushes_total" in "{push}" by ["outcome"] "Pushes of metrics to the collector: ok or failed.";
 
     PROCESS_CPU = Counter "process_cpu_seconds_total" in "s" by [] "Processor time of the process, as Prometheus' own clients call it; OpenTelemetry's process.cpu.time.";

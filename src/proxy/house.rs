@@ -9,10 +9,11 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::recording::Recording;
 use super::{Proxy, overview, portray};
 use crate::admin::view::{
-    Broker, Counts, Done, Filter, Listener, NameServer, Overview, Reload, RouteQuery, Routes, Session,
-    SessionQuery, Sessions, Status, Upstreams,
+    Broker, Counts, Done, Filter, Listener, NameServer, Overview, RecordQuery, Reload, RouteQuery, Routes,
+    Session, SessionQuery, Sessions, Status, Upstreams,
 };
 use crate::admin::{self, Action, Ending, Refused};
 use crate::downstream::{self, Shared};
@@ -358,6 +359,11 @@ impl admin::House for House {
 
     fn tail(&self) -> Tail {
         self.shared.core.observers.tail.clone()
+    }
+
+    fn record(&self, query: &RecordQuery) -> Result<admin::Recording, Refused> {
+        let recording = Recording::begin(&self.shared.core.tap, query)?;
+        Ok(Box::pin(recording))
     }
 
     fn act(&self, action: Action) -> Ending {

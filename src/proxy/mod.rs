@@ -22,7 +22,7 @@ use crate::filter::folder::{Folder, InForce, Options, Settings, Timing};
 use crate::metrics::{Commands, Metrics, Names, list, seconds};
 use crate::protocol::{request, response};
 use crate::route::{Directory, Transactions};
-use crate::session::{BornHostCounts, Core, Counts, Headcount, Memory, Registry, Waiting};
+use crate::session::{BornHostCounts, Core, Counts, Headcount, Memory, Registry, Tap, Waiting};
 use crate::telemetry::Observers;
 use crate::tls::Problem;
 use crate::upstream::{Dialler, NameServers, PeerHealth};
@@ -36,6 +36,7 @@ mod house;
 mod observing;
 mod overview;
 mod portray;
+mod recording;
 mod sources;
 
 pub use admin::{apply_admin, start_admin};
@@ -138,6 +139,7 @@ impl Proxy {
             counts: Counts::default(),
             users: Headcount::default(),
             observers: Arc::clone(&observers),
+            tap: Tap::default(),
             waiting,
         });
         let shared = Arc::new(Shared {
@@ -166,6 +168,7 @@ impl Proxy {
             proxy.listeners.push(listener);
         }
         edge::add(&observers.metrics, &proxy.shared, &proxy.listeners);
+        recording::count(&observers.metrics, &proxy.shared.core.tap);
         Ok(proxy)
     }
 

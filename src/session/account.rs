@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::State;
+use super::capture::Captured;
 use super::opaques::Seed;
 use super::request::{is_pull, is_send};
 use super::traces::sampled;
@@ -64,6 +65,8 @@ pub(super) struct Open {
     messages: u64,
     /// Its span, if it becomes one.
     trace: Option<Box<Context>>,
+    /// What was recorded of it, for its answer.
+    captured: Option<Arc<Captured>>,
 }
 
 /// How a command ends.
@@ -132,6 +135,7 @@ impl Ledger {
             bytes: frame.len(),
             messages,
             trace: sampled(&self.observers, head, frame),
+            captured: None,
         }
     }
 
@@ -272,6 +276,23 @@ impl State {
     /// Its span, if it becomes one.
     pub(super) fn trace(&self, opaque: i32) -> Option<Box<Context>> {
         self.ledger.requests.get(&opaque)?.trace.clone()
+    }
+
+    /// Its topic and group.
+    pub(super) fn named(&self, opaque: i32) -> Option<Arc<Named>> {
+        Some(Arc::clone(&self.ledger.requests.get(&opaque)?.named))
+    }
+
+    /// What was recorded of it.
+    pub(super) fn captured(&self, opaque: i32) -> Option<Arc<Captured>> {
+        self.ledger.requests.get(&opaque)?.captured.clone()
+    }
+
+    /// This was recorded of it.
+    pub(super) fn note_captured(&mut self, opaque: i32, captured: Arc<Captured>) {
+        if let Some(open) = self.ledger.requests.get_mut(&opaque) {
+            open.captured = Some(captured);
+        }
     }
 
     /// It was signed by this user.

@@ -33,9 +33,15 @@ impl Session {
             state.note_broker(opaque, &broker);
         }
         match asked {
-            None => state.give(opaque, code, frame),
+            None => {
+                self.tap_response(state, (&frame, opaque), link);
+                state.give(opaque, code, frame);
+            }
             Some(asked) => match self.with_names_of_client(asked, frame) {
-                Ok(frame) => self.respond(state, asked, link, (frame, opaque, code)),
+                Ok(frame) => {
+                    self.tap_response(state, (&frame, opaque), link);
+                    self.respond(state, asked, link, (frame, opaque, code));
+                }
                 Err(answer) => state.answer_as(Failed, &answer),
             },
         }
@@ -48,7 +54,7 @@ impl Session {
         asked: Option<&Arc<Asked>>,
         answer: &Command,
     ) {
-        if asked.is_none() {
+        if asked.is_none() && !self.core.tap.is_on() {
             return state.answer(answer);
         }
         match answer.encode() {

@@ -66,6 +66,7 @@ impl Session {
     ) {
         let chain = self.meet(state);
         if passes_untouched(state, &chain, head.code, config) {
+            self.tap_request(state, (&head, &frame), None);
             let (head, frame) = self.stamped(config, (head, frame));
             let (head, frame) = self.with_trace(state, (head, frame));
             let wait = max_wait(head.code, &head.fields(&frame), &config.timeouts.commands);
@@ -96,6 +97,7 @@ impl Session {
         {
             return;
         }
+        self.tap_request(state, (&head, &frame), ticket.identity.user());
         let subject = self.subject(state, (head, frame), &ticket);
         if let Some(lane) = &ticket.lane
             && state.filters.has_lane(lane)

@@ -17,6 +17,7 @@
 
 mod account;
 mod born_host;
+mod capture;
 mod counts;
 mod delivery;
 mod dispatch;
@@ -65,6 +66,7 @@ use memory::Purses;
 use state::State;
 
 pub use born_host::Counts as BornHostCounts;
+pub use capture::{Captured, Recorder, Tap};
 pub use counts::{Count, Counts};
 pub use gauges::Waiting;
 pub use headcount::{Headcount, Pass};
@@ -92,6 +94,8 @@ pub struct Core {
     pub sessions: Registry,
     /// Whoever hears of commands.
     pub observers: Arc<Observers>,
+    /// Where commands are offered to whoever records them.
+    pub tap: Tap,
     /// What waits in sessions now.
     pub waiting: Arc<Waiting>,
     /// `Some` from the moment the proxy drains: when every session must have ended.

@@ -56,7 +56,10 @@ impl Session {
         let mut open = state.begin_push(broker.as_ref(), head, &frame);
         let frame = self.with_our_names(state, id, head, frame);
         let judged = match self.with_client_names(state, frame) {
-            Some(frame) => self.judge_push(state, id, &mut open, frame),
+            Some(frame) => {
+                self.tap_push(state, &frame, broker.as_ref());
+                self.judge_push(state, id, &mut open, frame)
+            }
             None => Err(Failed),
         };
         let (frame, asked) = match judged {

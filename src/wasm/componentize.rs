@@ -128,6 +128,14 @@ fn outside(bytes: &[u8]) -> Result<Outside, wasmparser::BinaryReaderError> {
     Ok(found)
 }
 
+/// The interfaces that a file exports, by their full names.
+pub(super) fn exports(bytes: &[u8]) -> Result<BTreeSet<String>, LoadError> {
+    let accepted = "a WebAssembly component or core module";
+    let outside =
+        outside(bytes).map_err(|error| refuse("read", format!("the file is damaged: {error}"), accepted))?;
+    Ok(outside.exports)
+}
+
 fn check_imports(form: Form, imports: &BTreeSet<String>) -> Result<(), LoadError> {
     let ours = format!("imports of {PACKAGE}@{VERSION} alone: {}", grants::ALL.join(", "));
     for import in imports {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use super::allowance::Allowance;
-use super::words::{Voice, Words};
+use super::bindings::gimbal::filter::types::Level;
+use super::words::{self, Voice, Words};
 use crate::filter::{State, Subject};
 use crate::protocol::FRAME_LIMIT;
 
@@ -72,6 +73,14 @@ impl Ctx {
         self.is_told = false;
     }
 
+    /// The guest writes to the log.
+    pub(super) fn say(&mut self, level: Level, text: &str) {
+        if let Some(subject) = &mut self.subject {
+            subject.note_line(words::level(level), text);
+        }
+        self.shared.voice.write(&self.shared.name, level, text);
+    }
+
     /// The guest hands over so many bytes, which stay here until the command has gone.
     pub(super) fn hand_over(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.handed_over = self.handed_over.saturating_add(bytes);
@@ -95,6 +104,11 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    /// Bytes of linear memory and tables.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     fn grow(&mut self, bytes: usize) -> bool {
         let used = self.used.saturating_add(bytes);
         if used > self.limit {

@@ -1,8 +1,9 @@
 //! The engine and its settings, each explained; where loading begins.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use wasmtime::component::Component;
 use wasmtime::{Config, Engine, OptLevel, WasmBacktraceDetails};
 
 use super::cache::Cache;
@@ -19,6 +20,36 @@ pub struct Host {
     pub(super) engine: Engine,
     pub(super) ticker: Arc<Ticker>,
     pub(super) cache: Option<Cache>,
+    /// What only those have who try filters.
+    pub(super) bench: Option<Bench>,
+}
+
+/// What makers of filters need beside the engine: the same file is loaded many times.
+#[derive(Debug)]
+pub(super) struct Bench {
+    /// Whether fuel is counted.
+    pub(super) is_metered: bool,
+    /// The file compiled last, by its digest.
+    last: Mutex<Option<(String, Component)>>,
+}
+
+impl Bench {
+    /// What was compiled of the file with this digest.
+    pub(super) fn find(&self, digest: &str) -> Option<Component> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, component) = last.as_ref()?;
+        (known == digest).then(|| component.clone())
+    }
+}
+
+/// Whether an engine for makers of filters counts fuel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Metering {
+    /// It does not: calls cost what they cost in a proxy.
+    #[default]
+    Off,
+    /// It counts what a call executes, the same on every machine; calls are slower.
+    Fuel,
 }
 
 impl Host {
@@ -28,14 +59,43 @@ impl Host {
     /// # Errors
     /// When the engine or its thread cannot be made on this machine; why.
     pub fn new(cache: Option<PathBuf>) -> Result<Self, String> {
-        let engine =
-            Engine::new(&settings()).map_err(|error| format!("the WebAssembly engine: {error:#}"))?;
+        Self::start(cache, &settings())
+    }
+
+    /// The same for makers of filters: what a filter is compiled to stays in memory, so that loading it again with another
+    /// configuration takes no time, and its self-tests are not run, since they are shown one by one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn for_trials(cache: Option<PathBuf>, metering: Metering) -> Result<Self, String> {
+        let is_metered = metering == Metering::Fuel;
+        let mut settings = settings();
+        settings.consume_fuel(is_metered);
+        let mut host = Self::start(cache, &settings)?;
+        host.bench = Some(Bench {
+            is_metered,
+            last: Mutex::default(),
+        });
+        Ok(host)
+    }
+
+    /// Keeps what was compiled in memory, for those who load it again and again.
+    pub(super) fn keep(&self, digest: &str, component: &Component) {
+        if let Some(bench) = &self.bench {
+            let mut last = bench.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some((digest.to_owned(), component.clone()));
+        }
+    }
+
+    fn start(cache: Option<PathBuf>, settings: &Config) -> Result<Self, String> {
+        let engine = Engine::new(settings).map_err(|error| format!("the WebAssembly engine: {error:#}"))?;
         let ticker =
             Ticker::start(engine.clone()).map_err(|error| format!("the clock of filters: {error}"))?;
         Ok(Self {
             cache: cache.map(|folder| Cache::new(folder, &engine)),
             ticker: Arc::new(ticker),
             engine,
+            bench: None,
         })
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) config: String,
     pub(super) budget: Budget,
     pub(super) ticker: Arc<Ticker>,
+    /// Whether the engine counts fuel.
+    pub(super) is_metered: bool,
 }
 
 /// Where a component keeps the functions that it has.
@@ -81,6 +83,7 @@ impl Plan {
             ticker.begin();
             Ok(ctx.data_mut().allowance.is_over())
         });
+        fill(&mut store, self.is_metered);
         allow(&mut store, time, &self.ticker);
         let why =
             |error: &wasmtime::Error, store: &Store<Ctx>| failing::failure(error, store.data(), time, memory);
@@ -133,6 +136,19 @@ impl Plan {
     }
 }
 
+/// Fills the tank of an engine that counts fuel, so that a call never runs out of it.
+fn fill(store: &mut Store<Ctx>, is_metered: bool) {
+    if is_metered {
+        // It fails only where fuel is not counted.
+        drop(store.set_fuel(u64::MAX));
+    }
+}
+
+/// Fuel used since it was filled.
+fn burnt(store: &Store<Ctx>) -> u64 {
+    store.get_fuel().map_or(0, |left| u64::MAX.saturating_sub(left))
+}
+
 /// Gives the next call this much time.
 fn allow(store: &mut Store<Ctx>, time: Duration, ticker: &Ticker) {
     let ticks = ticker.ticks(time);
@@ -176,7 +192,9 @@ impl Instance {
             .begin(plan.budget.time, self.ticks);
         self.store.set_epoch_deadline(self.ticks);
         plan.ticker.begin();
+        fill(&mut self.store, plan.is_metered);
         let answered = self.run(hook, request, own);
+        let burnt = plan.is_metered.then(|| burnt(&self.store));
         let ctx = self.store.data_mut();
         let outcome = match answered {
             Ok(Ok(verdict)) => Ok(verdict),
@@ -196,8 +214,10 @@ impl Instance {
             Some(why) if matches!(outcome, Ok(_) | Err(Failure::Trap(_))) => Err(Failure::Unreadable(why)),
             _ => outcome,
         };
+        let memory = ctx.meter.used();
         match ctx.subject.take() {
-            Some(subject) => {
+            Some(mut subject) => {
+                subject.note_use(burnt, memory);
                 let outcome = outcome.map_err(|failure| cause(failure, &subject));
                 (subject, outcome, health)
             }
@@ -263,7 +283,7 @@ fn finish_lines(ctx: &mut Ctx) {
         (Stream::Error, types::Level::Error),
     ] {
         if let Some(rest) = ctx.words.rest(stream) {
-            ctx.shared.voice.write(&ctx.shared.name, level, &rest);
+            ctx.say(level, &rest);
         }
     }
 }

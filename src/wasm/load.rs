@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::info;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre};
@@ -25,6 +26,8 @@ use crate::filter::{About, Failure, Filter, LoadError, Loaded, Source, State};
 
 /// What the start and `init` may take at load: a language runtime starts here, on a machine that may be busy.
 const INIT_TIME: Duration = Duration::from_secs(5);
+/// Bytes of a file that takes seconds to compile, which is said before.
+const BIG: usize = 1 << 20;
 /// Problems of a configuration that are named.
 const PROBLEMS: usize = 20;
 
@@ -36,7 +39,7 @@ pub(super) fn load(host: &Host, source: &Source) -> Result<Loaded, LoadError> {
     let manifest =
         Manifest::find(&source.bytes).map_err(|error| wrong("read", error.what, error.accepted))?;
     steps.done("read");
-    let (component, was_cached) = component(host, &source.bytes, form, &digest, &mut steps)?;
+    let (component, was_cached) = component(host, (&source.name, &source.bytes), form, &digest, &mut steps)?;
     let linked = link(host, &component, manifest.as_ref(), source.grants.as_deref())?;
     steps.done("grants");
     check_config(manifest.as_ref(), &source.config)?;
@@ -48,7 +51,7 @@ pub(super) fn load(host: &Host, source: &Source) -> Result<Loaded, LoadError> {
     };
     let guest = maker.guest(&source.config, Arc::clone(&source.state))?;
     steps.done("init");
-    if let Some(manifest) = &manifest {
+    if let Some(manifest) = manifest.as_ref().filter(|_| host.bench.is_none()) {
         selftest::run(manifest, &|config: &Value| {
             check_config(Some(manifest), config)?;
             maker.guest(config, Arc::new(State::default()))
@@ -109,16 +112,21 @@ impl Steps {
 /// The compiled component of a file, and whether it came from the cache.
 fn component(
     host: &Host,
-    bytes: &[u8],
+    (name, bytes): (&str, &[u8]),
     form: Form,
     digest: &str,
     steps: &mut Steps,
 ) -> Result<(Component, bool), LoadError> {
+    if let Some(component) = host.bench.as_ref().and_then(|bench| bench.find(digest)) {
+        steps.done("compile");
+        return Ok((component, true));
+    }
     let found = host
         .cache
         .as_ref()
         .and_then(|cache| cache.find(&host.engine, digest));
     if let Some(component) = found {
+        host.keep(digest, &component);
         steps.done("compile");
         return Ok((component, true));
     }
@@ -127,6 +135,10 @@ fn component(
         Form::Module => Some(componentize::componentize(bytes)?),
     };
     steps.done("componentize");
+    if bytes.len() >= BIG {
+        let megabytes = bytes.len() >> 20;
+        info!(filter = %name, "compiling it, {megabytes} MB: this takes seconds, once");
+    }
     let component =
         Component::from_binary(&host.engine, made.as_deref().unwrap_or(bytes)).map_err(|error| {
             let accepted =
@@ -136,6 +148,7 @@ fn component(
     if let Some(cache) = &host.cache {
         cache.keep(&component, digest);
     }
+    host.keep(digest, &component);
     steps.done("compile");
     Ok((component, false))
 }
@@ -283,6 +296,7 @@ impl Maker<'_> {
             },
             budget: self.source.budget,
             ticker: Arc::clone(&self.host.ticker),
+            is_metered: self.host.bench.as_ref().is_some_and(|bench| bench.is_metered),
         };
         let (first, wants) = plan.make(INIT_TIME).map_err(|why| match why {
             Stillborn::Instantiate(failure) => wrong(

@@ -11,7 +11,7 @@ use super::grants;
 use crate::filter::Policy;
 
 /// Name of the section.
-const SECTION: &str = "gimbal:manifest";
+pub(super) const SECTION: &str = "gimbal:manifest";
 /// Bytes of the longest manifest.
 const LIMIT: usize = 1 << 20;
 /// Self-tests of one filter.
@@ -161,13 +161,18 @@ impl Manifest {
     /// # Errors
     /// When two lie at the same depth, or what is there is no manifest.
     pub fn find(wasm: &[u8]) -> Result<Option<Self>, ManifestError> {
+        Self::outermost(wasm)?.map(Self::read).transpose()
+    }
+
+    /// The text of that manifest.
+    pub(super) fn outermost(wasm: &[u8]) -> Result<Option<&[u8]>, ManifestError> {
         let mut sections = sections(wasm);
         let Some(outermost) = sections.iter().map(|(depth, _)| *depth).min() else {
             return Ok(None);
         };
         sections.retain(|(depth, _)| *depth == outermost);
         match sections.as_slice() {
-            [(_, json)] => Self::read(json).map(Some),
+            [(_, json)] => Ok(Some(json)),
             several => Err(ManifestError {
                 what: format!(
                     "the file has {} sections `{SECTION}` beside each other",
@@ -178,7 +183,8 @@ impl Manifest {
         }
     }
 
-    fn read(json: &[u8]) -> Result<Self, ManifestError> {
+    /// Reads the text of a manifest.
+    pub(super) fn read(json: &[u8]) -> Result<Self, ManifestError> {
         let accepted = "a JSON object with name, version, and if you like description, config (a JSON Schema), imports, on_error, self_tests";
         let wrong = |what: String| ManifestError {
             what,
@@ -195,6 +201,12 @@ impl Manifest {
             .map_err(|error| wrong(format!("the manifest: {}: {}", error.path(), error.inner())))?;
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Every such section, with how deep it lies.
+    #[cfg(test)]
+    pub(super) fn all(wasm: &[u8]) -> Vec<(usize, &[u8])> {
+        sections(wasm)
     }
 
     fn check(&self) -> Result<(), ManifestError> {

@@ -17,6 +17,8 @@
 //! 4. Everything that a guest may hand over or pile up is bounded.
 
 mod allowance;
+mod anatomy;
+mod artefact;
 mod bindings;
 mod breaker;
 mod cache;
@@ -38,5 +40,7 @@ mod tests;
 mod ticker;
 mod words;
 
-pub use engine::Host;
-pub use manifest::{Manifest, ManifestError};
+pub use anatomy::{Anatomy, Parts, check as check_form};
+pub use artefact::{Artefact, package};
+pub use engine::{Host, Metering};
+pub use manifest::{Expected, Manifest, ManifestError, SelfTest, Sender, Shown};

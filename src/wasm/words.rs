@@ -58,6 +58,17 @@ impl Voice {
     }
 }
 
+/// The name of a level.
+pub(super) fn level(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
+
 /// The level must be known when compiling.
 fn say(filter: &str, level: Level, line: &str) {
     match level {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::support::{Client, Gimbal, NameServer, Speaks};
 
-/// How often the filter is replaced; `GIMBAL_SWAPS` says otherwise.
+/// How often the filter is replaced; `TEST_SWAPS` says otherwise.
 const SWAPS: u32 = 60;
 /// Versions that take turns. Each answers the probe with a code of its own.
 const VERSIONS: u32 = 4;
@@ -74,7 +74,7 @@ async fn send(mut client: Client, stop: Arc<AtomicBool>, stored: Arc<AtomicU64>)
 #[expect(clippy::print_stderr, reason = "the numbers of a long run are worth seeing")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn filters_are_swapped_under_load_and_no_command_fails() {
-    let swaps = std::env::var("GIMBAL_SWAPS").map_or(SWAPS, |text| text.parse().unwrap());
+    let swaps = std::env::var("TEST_SWAPS").map_or(SWAPS, |text| text.parse().unwrap());
     let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let versions: Vec<Vec<u8>> = (0..VERSIONS).map(|number| version(3_000 + number)).collect();
     put(folder.path(), &versions[0]);

@@ -1,6 +1,13 @@
 //! `gimbal filter`: making filters, and installing those that come with Gimbal.
 
+mod bench;
+mod build;
+mod chosen;
+mod inspect;
 mod install;
+mod lines;
+mod new;
+mod test;
 
 use std::process::ExitCode;
 
@@ -16,15 +23,25 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    New(new::Args),
+    Build(build::Args),
     /// List the filters that come with Gimbal
     List,
     Install(install::Args),
+    Test(test::Args),
+    Bench(bench::Args),
+    Inspect(inspect::Args),
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
+        Command::New(args) => return args.run(),
+        Command::Build(args) => return args.run(),
         Command::List => print(&list())?,
         Command::Install(args) => print(&args.install()?)?,
+        Command::Test(args) => return args.run(),
+        Command::Bench(args) => return args.run(),
+        Command::Inspect(args) => return args.run(),
     }
     Ok(ExitCode::SUCCESS)
 }

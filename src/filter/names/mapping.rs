@@ -106,6 +106,24 @@ impl Side {
 }
 
 impl Mapping {
+    /// The mapping as people read it, one line for each prefix and name.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (what, side) in [("topic", &self.topics), ("group", &self.groups)] {
+            if !side.prefix.is_empty() {
+                lines.push(format!("{what}s become {}*", side.prefix));
+            }
+            let mut names: Vec<_> = side.to_broker.iter().collect();
+            names.sort_unstable();
+            lines.extend(
+                names
+                    .iter()
+                    .map(|(client, broker)| format!("{what} {client} becomes {broker}")),
+            );
+        }
+        lines
+    }
+
     /// Puts `prefix` before every topic that the table does not have; empty for none.
     pub fn set_topic_prefix(&mut self, prefix: &str) -> Result<(), NameError> {
         self.topics.set_prefix(Named::Topic, prefix)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::access::Facts;
 use super::messages::Acknowledge;
 use super::names::Mapping;
-use super::{Client, Failure, Trail};
+use super::{Client, Failure, Trail, Watch};
 use crate::protocol::{Code, Command, Frame, Head, Kind};
 
 pub use asked::Asked;
@@ -87,6 +87,7 @@ pub struct Subject {
     turn: Turn,
     acknowledge: Vec<Acknowledge>,
     trail: Trail,
+    watch: Option<Box<Watch>>,
 }
 
 impl Subject {
@@ -115,6 +116,7 @@ impl Subject {
             turn: Turn::default(),
             acknowledge: Vec::new(),
             trail: Trail::default(),
+            watch: None,
         }
     }
 
@@ -158,6 +160,13 @@ impl Subject {
     pub fn with_limits(mut self, max_delay: Duration, body_limit: usize) -> Self {
         self.max_delay = max_delay;
         self.body_limit = body_limit;
+        self
+    }
+
+    /// The same with notes taken of what filters do with it.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.watch = Some(Box::default());
         self
     }
 

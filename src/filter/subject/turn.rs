@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::content::Content;
 use super::{Names, Subject};
 use crate::filter::chain::fits;
-use crate::filter::{Answer, Decided, Failure, Trail};
+use crate::filter::{Answer, Decided, Failure, Trail, Watch};
 use crate::protocol::{Command, Frame, Head};
 
 /// Whose turn it is.
@@ -76,6 +76,38 @@ impl Subject {
     /// What members decided since this was asked last.
     pub fn take_trail(&mut self) -> Trail {
         std::mem::take(&mut self.trail)
+    }
+
+    /// What was noted since this was asked last; nothing unless it is [watched](Self::watched).
+    pub fn take_watch(&mut self) -> Watch {
+        self.watch.as_deref_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Whether notes are taken.
+    pub fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    /// The filter reads this.
+    #[inline]
+    pub fn note_read(&mut self, what: &str, name: &str) {
+        if let Some(watch) = &mut self.watch {
+            watch.read(what, name);
+        }
+    }
+
+    /// The filter writes a text to the log.
+    pub fn note_line(&mut self, level: &'static str, text: &str) {
+        if let Some(watch) = &mut self.watch {
+            watch.say(level, text);
+        }
+    }
+
+    /// What a call used: fuel, where it is counted, and memory in bytes.
+    pub fn note_use(&mut self, fuel: Option<u64>, memory: usize) {
+        if let Some(watch) = &mut self.watch {
+            watch.used(fuel, memory);
+        }
     }
 
     /// What the filter did that it may not, as far as known by now.

@@ -11,7 +11,7 @@ impl Host for Ctx {
         if level == Level::Error {
             self.words.logged(&text);
         }
-        self.shared.voice.write(&self.shared.name, level, &text);
+        self.say(level, &text);
         Ok(())
     }
 }

@@ -33,6 +33,13 @@ impl Ctx {
         }
     }
 
+    /// Notes for those who try filters what the guest reads.
+    fn reads_of(&mut self, at: u32, what: &str) {
+        if let Some(subject) = self.subject.as_mut().filter(|subject| subject.is_watched()) {
+            subject.note_read(&format!("message {at}"), what);
+        }
+    }
+
     /// Tells the guest that the messages cannot be read: what to do about it is its decision now.
     fn tell(&mut self, why: String) -> String {
         self.unreadable = None;
@@ -56,6 +63,7 @@ impl Ctx {
 
 impl Host for Ctx {
     fn count(&mut self) -> Answer<u32> {
+        self.reads("messages", "");
         let counted = self
             .messages()
             .map(|messages| messages.map_or(0, |messages| count(messages.len())));
@@ -63,22 +71,29 @@ impl Host for Ctx {
     }
 
     fn topic(&mut self, at: u32) -> Result<Option<String>> {
+        self.reads_of(at, "topic");
         Ok(self.look(|messages| messages.topic(index(at)).map(str::to_owned)))
     }
 
     fn tags(&mut self, at: u32) -> Result<Option<String>> {
+        self.reads_of(at, "tag");
         Ok(self.look(|messages| messages.tags(index(at)).map(str::to_owned)))
     }
 
     fn keys(&mut self, at: u32) -> Result<Option<String>> {
+        self.reads_of(at, "keys");
         Ok(self.look(|messages| messages.keys(index(at)).map(str::to_owned)))
     }
 
     fn property(&mut self, at: u32, name: String) -> Result<Option<String>> {
+        if self.subject.as_ref().is_some_and(|subject| subject.is_watched()) {
+            self.reads_of(at, &format!("property {name}"));
+        }
         Ok(self.look(|messages| messages.property(index(at), &name).map(str::to_owned)))
     }
 
     fn properties(&mut self, at: u32) -> Result<Vec<(String, String)>> {
+        self.reads_of(at, "properties");
         let properties = self.look(|messages| Some(messages.properties(index(at))));
         Ok(properties.unwrap_or_default())
     }
@@ -93,11 +108,13 @@ impl Host for Ctx {
     }
 
     fn body_size(&mut self, at: u32) -> Result<u32> {
+        self.reads_of(at, "body size");
         let size = self.look(|messages| Some(messages.body_size(index(at))));
         Ok(count(size.unwrap_or_default()))
     }
 
     fn body(&mut self, at: u32) -> Answer<Vec<u8>> {
+        self.reads_of(at, "body");
         let messages = match self.messages() {
             Ok(Some(messages)) => messages,
             Ok(None) => return Ok(Err(NONE.to_owned())),
@@ -117,15 +134,18 @@ impl Host for Ctx {
     }
 
     fn queue_offset(&mut self, at: u32) -> Result<Option<u64>> {
+        self.reads_of(at, "offset");
         Ok(self.look(|messages| messages.queue_offset(index(at))))
     }
 
     fn reconsume_times(&mut self, at: u32) -> Result<u32> {
+        self.reads_of(at, "reconsume times");
         let times = self.look(|messages| Some(messages.reconsume_times(index(at))));
         Ok(times.unwrap_or_default())
     }
 
     fn born_timestamp(&mut self, at: u32) -> Result<u64> {
+        self.reads_of(at, "born timestamp");
         let born = self.look(|messages| Some(messages.born_timestamp(index(at))));
         Ok(born.unwrap_or_default())
     }

@@ -20,7 +20,7 @@ pub(super) fn link(linker: &mut Linker<Ctx>, interface: &str) -> Result<()> {
                 _ => (Stream::Out, Level::Info),
             };
             if let Some(lines) = ctx.words.wrote(stream, &bytes) {
-                ctx.shared.voice.write(&ctx.shared.name, level, &lines);
+                ctx.say(level, &lines);
             }
             Ok(())
         },

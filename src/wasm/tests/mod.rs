@@ -20,12 +20,12 @@ use crate::protocol::{Code, Command, FLAG_ONEWAY, Head};
 const PRELUDE: &str = include_str!("../../../tests/fixtures/guests/prelude.wat");
 
 /// The bytes of a text guest.
-fn wasm(text: &str) -> Vec<u8> {
+pub(super) fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text.replace(";; prelude", PRELUDE)).unwrap()
 }
 
 /// The bytes with one more section.
-fn with_section(mut wasm: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn with_section(mut wasm: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
     use wasm_encoder::{Encode, Section};
     let section = wasm_encoder::CustomSection {
         name: name.into(),

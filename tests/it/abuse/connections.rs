@@ -14,7 +14,7 @@ use crate::support::{Client, Gimbal, NameServer, Peer, SOON, Speaks};
 
 /// Long enough for an answer that would come.
 const QUIET: Duration = Duration::from_millis(300);
-/// Silent connections; `GIMBAL_SILENT=10000` says otherwise.
+/// Silent connections; `TEST_SILENT=10000` says otherwise.
 const SILENT: usize = 2_000;
 
 /// A command that Gimbal answers by itself, as bytes.
@@ -161,7 +161,7 @@ async fn a_verified_user_has_its_number_of_connections_and_is_told() {
 async fn thousands_of_silent_connects_keep_nobody_out() {
     // Both ends of each are in this process.
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let silent = std::env::var("GIMBAL_SILENT").map_or(SILENT, |number| number.parse().unwrap());
+    let silent = std::env::var("TEST_SILENT").map_or(SILENT, |number| number.parse().unwrap());
     let openings = silent / 4 * 3;
     let ns = NameServer::start().await;
     let proxy = Gimbal::before(&[&ns])

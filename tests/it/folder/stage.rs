@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 /// Far above what anything here takes.
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 /// Loads any text but one that begins with `bad`; what was loaded last is remembered.
 #[derive(Debug, Default)]

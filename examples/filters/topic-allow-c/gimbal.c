@@ -1,0 +1,1 @@
+../../../filters/templates/c/gimbal.c
