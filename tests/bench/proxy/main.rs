@@ -11,12 +11,16 @@
     reason = "a bench prints, has no workers to block, and stops when something is not as expected"
 )]
 
+mod bars;
 mod cpu;
 mod frames;
 mod job;
+mod latency;
 mod load;
+mod memory;
 mod open;
 mod plan;
+mod plot;
 mod report;
 mod sink;
 mod subject;
@@ -43,6 +47,12 @@ struct Args {
     /// The binary to measure, instead of this build's
     #[arg(long, value_name = "PATH")]
     gimbal: Option<PathBuf>,
+    /// The folder with the jars of the official Java proxy and what it needs
+    #[arg(long, value_name = "FOLDER", env = "BENCH_JAVA_PROXY")]
+    java_proxy: Option<PathBuf>,
+    /// Write the tables into README.md and the plot beside it
+    #[arg(long)]
+    keep: bool,
     #[arg(long, hide = true)]
     sink: bool,
     #[arg(long, hide = true)]

@@ -7,7 +7,9 @@ use std::process::Command;
 use super::Args;
 use super::frames::Traffic;
 use super::job::{Job, Sample};
-use super::report::{self, Row};
+use super::latency::{self, Latency};
+use super::memory::{self, Memory};
+use super::report::{Report, Row};
 use super::subject::{Process, Stand, Subject, Upstream};
 
 /// The core of what is measured, and the core of generator and sink.
@@ -15,13 +17,13 @@ const CORES: [usize; 2] = [0, 1];
 
 /// What clients do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Workload {
-    pub(crate) name: &'static str,
-    pub(crate) traffic: Traffic,
-    pub(crate) binary: bool,
-    pub(crate) connections: usize,
-    pub(crate) depth: u64,
-    pub(crate) idle: usize,
+struct Workload {
+    name: &'static str,
+    traffic: Traffic,
+    binary: bool,
+    connections: usize,
+    depth: u64,
+    idle: usize,
 }
 
 const fn workload(name: &'static str, traffic: Traffic, connections: usize, depth: u64) -> Workload {
@@ -80,28 +82,39 @@ pub(crate) fn run(args: &Args) {
     let stand = Stand {
         core: CORES[0],
         gimbal: gimbal.clone(),
+        java: args.java_proxy.clone(),
         folder: scratch.path().to_owned(),
     };
     let upstream = Upstream::start(CORES[1]);
-    let subjects = subjects(&stand, &upstream, args);
+    let mut report = Report::new(&gimbal);
+    let subjects = subjects(&stand, &upstream, args, &mut report);
     let extent = Extent {
-        seconds: args.seconds.unwrap_or(if args.short { 1.5 } else { 4.0 }),
-        rounds: args.rounds.unwrap_or(if args.short { 2 } else { 3 }),
+        seconds: args.seconds.unwrap_or(if args.short { 1.0 } else { 3.0 }),
+        rounds: args.rounds.unwrap_or(if args.short { 3 } else { 5 }),
     };
+    report.say(&format!(
+        "Each figure is the median of {} measurements of {} s.\n",
+        extent.rounds, extent.seconds
+    ));
     let workloads: Vec<Workload> = WORKLOADS
         .iter()
         .take(if args.short { 2 } else { WORKLOADS.len() })
         .filter(|workload| chosen(&args.only, workload.name, &WORKLOADS.map(|workload| workload.name)))
         .copied()
         .collect();
-    println!("{}\n", report::machine(&gimbal));
-    let mut rows = Vec::new();
-    for workload in workloads {
-        let found = rounds(&subjects, &upstream, workload, extent);
-        report::table(workload.name, &found);
-        rows.extend(found);
+    for workload in &workloads {
+        let found = rounds(&subjects, &upstream, *workload, extent);
+        report.rows(workload.name, found);
     }
-    report::save(&rows, &gimbal);
+    if !args.short {
+        for workload in workloads.iter().filter(|workload| workload.depth == 1 && !workload.binary) {
+            let found = latencies(&subjects, &upstream, *workload, extent, &report);
+            report.latencies(workload.name, found);
+        }
+        drop(subjects);
+        report.memories(memories(&stand, &upstream, args));
+    }
+    report.end(args.keep);
 }
 
 /// Whether `--only` leaves this name in: it names none of this sort, or this one.
@@ -111,24 +124,74 @@ fn chosen(only: &[String], name: &str, sort: &[&str]) -> bool {
     wanted.peek().is_none() || wanted.any(|wanted| name.contains(wanted.as_str()))
 }
 
-const NAMES: [&str; 5] = ["direct", "haproxy", "gimbal", "gimbal, 1 filter", "gimbal, 3 filters"];
+const NAMES: [&str; 6] = [
+    "direct",
+    "haproxy",
+    "gimbal",
+    "gimbal, 1 filter",
+    "gimbal, 3 filters",
+    "java proxy",
+];
 
-fn subjects(stand: &Stand, upstream: &Upstream, args: &Args) -> Vec<Subject> {
+fn start(name: &str, stand: &Stand, upstream: &Upstream) -> Result<Subject, String> {
+    match name {
+        "direct" => Ok(Stand::direct(upstream)),
+        "haproxy" => stand.haproxy(upstream),
+        "gimbal" => stand.gimbal(upstream, 0),
+        "gimbal, 1 filter" => stand.gimbal(upstream, 1),
+        "gimbal, 3 filters" => stand.gimbal(upstream, 3),
+        _ => stand.java(upstream),
+    }
+}
+
+fn subjects(stand: &Stand, upstream: &Upstream, args: &Args, report: &mut Report) -> Vec<Subject> {
     let mut found = Vec::new();
     for name in NAMES.into_iter().filter(|name| chosen(&args.only, name, &NAMES)) {
-        let subject = match name {
-            "direct" => Ok(Stand::direct(upstream)),
-            "haproxy" => stand.haproxy(upstream),
-            "gimbal" => stand.gimbal(upstream, 0),
-            "gimbal, 1 filter" => stand.gimbal(upstream, 1),
-            _ => stand.gimbal(upstream, 3),
-        };
-        match subject {
+        match start(name, stand, upstream) {
             Ok(subject) => found.push(subject),
-            Err(reason) => println!("{name} is left out: {reason}"),
+            Err(reason) => report.say(&format!("{name} is left out: {reason}.")),
         }
     }
     found
+}
+
+/// Fresh processes, one after another, without and with idle clients.
+fn memories(stand: &Stand, upstream: &Upstream, args: &Args) -> Vec<Memory> {
+    NAMES
+        .into_iter()
+        .filter(|name| chosen(&args.only, name, &NAMES))
+        .filter_map(|name| memory::weigh(&start(name, stand, upstream).ok()?, upstream))
+        .collect()
+}
+
+/// The subjects in turn at half load, round after round.
+fn latencies(
+    subjects: &[Subject],
+    upstream: &Upstream,
+    workload: Workload,
+    extent: Extent,
+    report: &Report,
+) -> Vec<Latency> {
+    let rows: Vec<Row> = report.under(workload.name);
+    let rates: Vec<Option<f64>> = subjects
+        .iter()
+        .map(|subject| latency::rate(&rows, subject.name))
+        .collect();
+    let mut samples: BTreeMap<usize, Vec<Sample>> = BTreeMap::new();
+    for _ in 0..extent.rounds {
+        for (at, subject) in subjects.iter().enumerate() {
+            let Some(rate) = rates[at] else { continue };
+            let job = Job {
+                rate: Some(rate),
+                ..job(subject, upstream, workload, extent.seconds)
+            };
+            samples.entry(at).or_default().push(measure(&job));
+        }
+    }
+    samples
+        .into_iter()
+        .filter_map(|(at, samples)| Some(Latency::of(subjects[at].name, workload.name, rates[at]?, &samples)))
+        .collect()
 }
 
 /// Runs one measurement in a process of its own.

@@ -1,13 +1,15 @@
-//! Tables, and the file that holds every figure.
+//! Tables, and the files that hold every figure.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::job::{Sample, float};
+use super::latency::Latency;
+use super::memory::Memory;
+use super::{bars, plot};
 
 /// One subject under one workload.
 #[derive(Debug, Clone, Serialize)]
@@ -63,34 +65,160 @@ fn show(figure: Option<f64>, decimals: usize) -> String {
     figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.decimals$}"))
 }
 
-/// Prints the rows of one workload as Markdown.
-pub(crate) fn table(workload: &str, rows: &[Row]) {
-    let haproxy = rows.iter().find(|row| row.subject == "haproxy");
-    println!("### {workload}\n");
-    println!(
-        "| | commands/s | proxy, us/command | x HAProxy | wake-ups/command | RSS, MB | sink, us | generator, us |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
-    for row in rows {
-        if let Some(reason) = &row.void {
-            println!("| {} | {reason} | | | | | | |", row.subject);
-            continue;
-        }
-        let ratio = haproxy.and_then(|haproxy| Some(row.proxy? / haproxy.proxy?));
-        println!(
-            "| {} | {:.0} | {} | {} | {} | {} | {:.2} | {:.2} |",
-            row.subject,
-            row.per_second,
-            show(row.proxy, 2),
-            show(ratio, 2),
-            show(row.wakeups, 2),
-            show(row.resident.map(|bytes| float(bytes) / 1e6), 1),
-            row.sink,
-            row.generator,
-        );
-    }
-    println!();
+/// Everything found so far, and the text that says it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    machine: String,
+    commit: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) latencies: Vec<Latency>,
+    pub(crate) memories: Vec<Memory>,
+    #[serde(skip)]
+    text: String,
 }
+
+impl Report {
+    /// One that says where and what this is.
+    pub(crate) fn new(gimbal: &Path) -> Self {
+        let mut this = Self {
+            machine: machine(gimbal),
+            commit: commit(),
+            rows: Vec::new(),
+            latencies: Vec::new(),
+            memories: Vec::new(),
+            text: String::new(),
+        };
+        let command: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+        let dashes = if command.is_empty() { "" } else { " -- " };
+        this.say(&format!("`cargo bench --bench proxy{dashes}{}`\n", command.join(" ")));
+        this.say(&format!("{}\n", this.machine.clone()));
+        this
+    }
+
+    /// Prints a line and keeps it.
+    pub(crate) fn say(&mut self, line: &str) {
+        println!("{line}");
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// What was found under one workload.
+    pub(crate) fn under(&self, workload: &str) -> Vec<Row> {
+        self.rows
+            .iter()
+            .filter(|row| row.workload == workload)
+            .cloned()
+            .collect()
+    }
+
+    /// Says the rows of one workload.
+    pub(crate) fn rows(&mut self, workload: &str, rows: Vec<Row>) {
+        let haproxy = rows.iter().find(|row| row.subject == "haproxy");
+        self.say(&format!("### {workload}\n"));
+        self.say(
+            "| | commands/s | x HAProxy | proxy, us/command | x HAProxy | proxy busy | wake-ups/command | RSS, MB | sink, us | \
+             generator, us |",
+        );
+        self.say("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        for row in &rows {
+            if let Some(reason) = &row.void {
+                self.say(&format!("| {} | {reason} | | | | | | | | |", row.subject));
+                continue;
+            }
+            let speed = haproxy.map(|haproxy| row.per_second / haproxy.per_second);
+            let cost = haproxy.and_then(|haproxy| Some(row.proxy? / haproxy.proxy?));
+            self.say(&format!(
+                "| {} | {:.0} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} |",
+                row.subject,
+                row.per_second,
+                show(speed, 2),
+                show(row.proxy, 2),
+                show(cost, 2),
+                show(row.proxy.map(|each| each * row.per_second / 1e6), 2),
+                show(row.wakeups, 2),
+                show(row.resident.map(|bytes| float(bytes) / 1e6), 1),
+                row.sink,
+                row.generator,
+            ));
+        }
+        self.say("");
+        self.rows.extend(rows);
+    }
+
+    /// Says the latencies of one workload.
+    pub(crate) fn latencies(&mut self, workload: &str, rows: Vec<Latency>) {
+        let direct = rows.iter().find(|row| row.subject == "direct");
+        self.say(&format!("### {workload}, open loop at half load\n"));
+        self.say("| | commands/s | p50, us | p99, us | p99.9, us | added p50 | added p99 | proxy, us/command |");
+        self.say("|---|---:|---:|---:|---:|---:|---:|---:|");
+        for row in &rows {
+            if let Some(reason) = &row.void {
+                self.say(&format!("| {} | {:.0} | {reason} | | | | | |", row.subject, row.rate));
+                continue;
+            }
+            let added = |at: usize| direct.map(|direct| row.quantiles[at] - direct.quantiles[at]);
+            let [middle, most, nearly_all] = row.quantiles;
+            self.say(&format!(
+                "| {} | {:.0} | {middle:.0} | {most:.0} | {nearly_all:.0} | {} | {} | {} |",
+                row.subject,
+                row.rate,
+                show(added(0), 0),
+                show(added(1), 0),
+                show(row.proxy, 2),
+            ));
+        }
+        self.say("");
+        self.latencies.extend(rows);
+    }
+
+    /// Says what idle clients cost.
+    pub(crate) fn memories(&mut self, rows: Vec<Memory>) {
+        self.say("### memory of a fresh process\n");
+        self.say("| | nobody connected, MB | idle connections | with them, MB | each, KB |");
+        self.say("|---|---:|---:|---:|---:|");
+        for row in &rows {
+            self.say(&format!(
+                "| {} | {:.1} | {} | {:.1} | {:.1} |",
+                row.subject,
+                float(row.idle) / 1e6,
+                row.connections,
+                float(row.connected) / 1e6,
+                row.each() / 1e3,
+            ));
+        }
+        self.say("");
+        self.memories = rows;
+    }
+
+    /// Says the bars, and writes every figure to `proxy.json` and `proxy.svg`; into the repository if it is to be kept.
+    pub(crate) fn end(&mut self, keep: bool) {
+        for line in bars::lines(self) {
+            self.say(&line);
+        }
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        self.say(&format!("\nLoad at the end: {}.", load.split(' ').next().unwrap_or_default()));
+        let folder = target();
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("proxy.json"), serde_json::to_string_pretty(self).unwrap()).unwrap();
+        fs::write(folder.join("proxy.md"), &self.text).unwrap();
+        let caption = format!("{}; {}", self.commit, self.machine);
+        plot::draw(self, &caption, &folder.join("proxy.svg"));
+        println!("every figure and the plot: {}/proxy.*", folder.display());
+        if keep {
+            let room = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench");
+            fs::copy(folder.join("proxy.svg"), room.join("proxy.svg")).unwrap();
+            let readme = room.join("README.md");
+            let text = fs::read_to_string(&readme).unwrap();
+            let (before, rest) = text.split_once(BEGIN).expect("README.md says where the last run begins");
+            let (_, after) = rest.split_once(END).expect("README.md says where the last run ends");
+            fs::write(readme, format!("{before}{BEGIN}\n{}\n{END}{after}", self.text)).unwrap();
+        }
+    }
+}
+
+/// Between these lines of README.md lies the last run.
+const BEGIN: &str = "<!-- last run -->";
+const END: &str = "<!-- end of last run -->";
 
 fn said_by(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
@@ -99,14 +227,14 @@ fn said_by(program: &str, args: &[&str]) -> Option<String> {
 }
 
 /// The commit measured; with a sign when files differ from it.
-pub(crate) fn commit() -> String {
+fn commit() -> String {
     let commit = said_by("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
     let changed = said_by("git", &["status", "--porcelain", "--untracked-files=no"]).is_some();
     format!("{commit}{}", if changed { " with changes" } else { "" })
 }
 
 /// One line on where and what this was.
-pub(crate) fn machine(gimbal: &Path) -> String {
+fn machine(gimbal: &Path) -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
         .lines()
@@ -132,17 +260,7 @@ pub(crate) fn machine(gimbal: &Path) -> String {
 }
 
 /// Where builds go.
-pub(crate) fn target() -> PathBuf {
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("bench")
-}
-
-/// Writes every figure to `proxy.json`.
-pub(crate) fn save(rows: &[Row], gimbal: &Path) {
-    let folder = target();
-    fs::create_dir_all(&folder).unwrap();
-    let whole = json!({ "machine": machine(gimbal), "commit": commit(), "rows": rows });
-    let path = folder.join("proxy.json");
-    fs::write(&path, serde_json::to_string_pretty(&whole).unwrap()).unwrap();
-    println!("every figure: {}", path.display());
 }

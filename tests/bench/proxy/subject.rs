@@ -89,6 +89,8 @@ pub(crate) struct Subject {
 pub(crate) struct Stand {
     pub(crate) core: usize,
     pub(crate) gimbal: PathBuf,
+    /// The jars of the official proxy, if there are any.
+    pub(crate) java: Option<PathBuf>,
     /// Where configurations and logs go.
     pub(crate) folder: PathBuf,
 }
@@ -188,6 +190,57 @@ impl Stand {
         listens(address, &mut process, Duration::from_secs(60))?;
         Ok(Subject {
             name,
+            address,
+            process: Some(process),
+        })
+    }
+}
+
+impl Stand {
+    /// The official proxy in cluster mode, with its remoting listener; everything else as it comes.
+    pub(crate) fn java(&self, upstream: &Upstream) -> Result<Subject, String> {
+        let jars = self
+            .java
+            .as_ref()
+            .ok_or("its jars were not named (--java-proxy FOLDER)")?
+            .canonicalize()
+            .map_err(|error| format!("its jars: {error}"))?;
+        let home = self.folder.join("java");
+        fs::create_dir_all(&home).unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = home.join("proxy.json");
+        let settings = serde_json::json!({
+            "rocketMQClusterName": "DefaultCluster", "proxyClusterName": "DefaultCluster", "proxyName": "bench",
+            "proxyMode": "CLUSTER", "namesrvAddr": upstream.nameserver.to_string(), "localServeAddr": "127.0.0.1",
+            "remotingAccessAddr": "127.0.0.1", "remotingListenPort": address.port(), "grpcServerPort": free_port(),
+            "enableRemotingLocalProxyGrpc": false, "tlsTestModeEnable": true,
+        });
+        fs::write(&config, settings.to_string()).unwrap();
+        let mut command = Command::new("java");
+        for open in ["lang", "util", "nio", "math", "net", "util.concurrent"] {
+            command.arg(format!("--add-opens=java.base/java.{open}=ALL-UNNAMED"));
+        }
+        command
+            .args(["--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED", "-XX:-UsePerfData", "-Xmx512m"])
+            .arg(format!("-Duser.home={}", home.display()))
+            .arg("-cp")
+            .arg(jars.join("*"))
+            .args(["org.apache.rocketmq.proxy.ProxyStartup", "-pc"])
+            .arg(config)
+            .env("ROCKETMQ_HOME", &home)
+            .current_dir(&home);
+        let mut process = Process::pinned(self.core, &mut command);
+        loop {
+            let line = process.line();
+            if line.contains("startup successfully") {
+                break;
+            }
+            if line.is_empty() && process.ended() {
+                return Err("it ended while it started".to_owned());
+            }
+        }
+        Ok(Subject {
+            name: "java proxy",
             address,
             process: Some(process),
         })
