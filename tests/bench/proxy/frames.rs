@@ -8,6 +8,12 @@ pub(crate) const TOPIC: &str = "bench";
 /// The only broker.
 pub(crate) const BROKER: &str = "broker-a";
 
+/// A topic of the official proxy's own, from which it would pull all the time.
+const OWN: &[u8] = b"DefaultHeartBeatSyncerTopic";
+/// What the official proxy asks brokers once a minute for each topic and group.
+const GET_TOPIC_CONFIG: Code = Code(351);
+const GET_SUBSCRIPTIONGROUP_CONFIG: Code = Code(352);
+
 /// What a connection sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Traffic {
@@ -171,7 +177,11 @@ pub(crate) struct Answers {
     pull: Answer,
     heartbeat: Answer,
     route: Answer,
+    /// Of a topic that nobody is to consume.
+    one_way_route: Answer,
     cluster: Answer,
+    topic: Answer,
+    group: Answer,
     done: Answer,
 }
 
@@ -183,9 +193,15 @@ impl Answers {
         let data = format!(
             r#"{{"brokerAddrs":{{"0":"{broker}"}},"brokerName":"{BROKER}","cluster":"DefaultCluster","enableActingMaster":false}}"#
         );
-        let route = format!(
-            r#"{{"brokerDatas":[{data}],"filterServerTable":{{}},"queueDatas":[{{"brokerName":"{BROKER}","perm":6,"readQueueNums":8,"topicSysFlag":0,"writeQueueNums":8}}]}}"#
+        let route = |perm: u8| {
+            format!(
+                r#"{{"brokerDatas":[{data}],"filterServerTable":{{}},"queueDatas":[{{"brokerName":"{BROKER}","perm":{perm},"readQueueNums":8,"topicSysFlag":0,"writeQueueNums":8}}]}}"#
+            )
+        };
+        let topic = format!(
+            r#"{{"attributes":{{}},"order":false,"perm":6,"readQueueNums":8,"topicFilterType":"SINGLE_TAG","topicName":"{TOPIC}","topicSysFlag":0,"writeQueueNums":8}}"#
         );
+        let group = r#"{"attributes":{},"brokerId":0,"consumeBroadcastEnable":true,"consumeEnable":true,"consumeFromMinEnable":true,"consumeMessageOrderly":false,"consumeTimeoutMinute":15,"groupName":"bench-consumer","groupRetryPolicy":{"type":"CUSTOMIZED"},"groupSysFlag":0,"notifyConsumerIdsChangedEnable":true,"retryMaxTimes":16,"retryQueueNums":1,"whichBrokerWhenConsumeSlowly":1}"#;
         let cluster = format!(
             r#"{{"brokerAddrTable":{{"{BROKER}":{data}}},"clusterAddrTable":{{"DefaultCluster":["{BROKER}"]}}}}"#
         );
@@ -212,16 +228,22 @@ impl Answers {
                 ok().with_field("IS_SUB_CHANGE", "true")
                     .with_field("IS_SUPPORT_HEART_BEAT_V2", "true"),
             ),
-            route: answer(ok().with_body(route)),
+            route: answer(ok().with_body(route(6))),
+            one_way_route: answer(ok().with_body(route(2))),
             cluster: answer(ok().with_body(cluster)),
-            done: answer(ok()),
+            topic: answer(ok().with_body(topic)),
+            group: answer(ok().with_body(group)),
+            done: answer(ok().with_field("offset", "0").with_field("version", "0")),
         }
     }
 
-    /// The answer to a request with this code.
-    pub(crate) fn of(&self, code: i32) -> &Answer {
+    /// The answer to a request with this code and header.
+    pub(crate) fn of(&self, code: i32, header: &[u8]) -> &Answer {
         match Code(code) {
             rq::SEND_MESSAGE | rq::SEND_MESSAGE_V2 => &self.send,
+            rq::GET_ROUTEINFO_BY_TOPIC if header.windows(OWN.len()).any(|part| part == OWN) => &self.one_way_route,
+            GET_TOPIC_CONFIG => &self.topic,
+            GET_SUBSCRIPTIONGROUP_CONFIG => &self.group,
             rq::PULL_MESSAGE => &self.pull,
             rq::HEART_BEAT => &self.heartbeat,
             rq::GET_ROUTEINFO_BY_TOPIC => &self.route,

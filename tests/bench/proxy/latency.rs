@@ -5,9 +5,6 @@ use serde::Serialize;
 use super::job::Sample;
 use super::report::{Row, median};
 
-/// Of its own saturation, the most that a subject is given when all get the same.
-const FAIR: f64 = 0.75;
-
 /// One subject at half load, microseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Latency {
@@ -22,16 +19,15 @@ pub(crate) struct Latency {
     pub(crate) void: Option<String>,
 }
 
-/// The rate at which a subject is measured: half of HAProxy's saturation for all, so that they compare; half of its
-/// own for one that would be near its end with that.
+/// The rate at which a subject is measured: half of what HAProxy and Gimbal both carry, so that they compare; half of
+/// its own saturation for one that carries less.
 pub(crate) fn rate(rows: &[Row], subject: &str) -> Option<f64> {
     let saturation = |name: &str| {
         let row = rows.iter().find(|row| row.subject == name && row.void.is_none())?;
         Some(row.per_second)
     };
-    let own = saturation(subject)?;
-    let half = saturation("haproxy").unwrap_or(own) / 2.0;
-    Some(if half <= own * FAIR { half } else { own / 2.0 })
+    let least = [Some(saturation(subject)?), saturation("haproxy"), saturation("gimbal")];
+    Some(least.into_iter().flatten().fold(f64::INFINITY, f64::min) / 2.0)
 }
 
 impl Latency {

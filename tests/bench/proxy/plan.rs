@@ -111,6 +111,7 @@ pub(crate) fn run(args: &Args) {
             let found = latencies(&subjects, &upstream, *workload, extent, &report);
             report.latencies(workload.name, found);
         }
+        // Before the upstream ends, and one at a time: a proxy that lost its broker has other things to do.
         drop(subjects);
         report.memories(memories(&stand, &upstream, args));
     }

@@ -20,6 +20,8 @@ pub(crate) struct Row {
     pub(crate) per_second: f64,
     /// Processor time for each command, microseconds: of the proxy if there is one, of the sink, of the generator.
     pub(crate) proxy: Option<f64>,
+    /// Of one core, what the proxy used.
+    pub(crate) busy: Option<f64>,
     pub(crate) sink: f64,
     pub(crate) generator: f64,
     /// Wake-ups of the proxy for each command.
@@ -35,7 +37,13 @@ pub(crate) struct Row {
 pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |at: usize| figures.get(at).copied().unwrap_or(f64::NAN);
+    let half = figures.len() / 2;
+    if figures.len() % 2 == 1 {
+        at(half)
+    } else {
+        f64::midpoint(at(half.wrapping_sub(1)), at(half))
+    }
 }
 
 impl Row {
@@ -50,6 +58,7 @@ impl Row {
             workload: workload.to_owned(),
             per_second: middle(&Sample::per_second),
             proxy: proxied.then(|| middle(&|sample| sample.each(1))),
+            busy: proxied.then(|| middle(&|sample| sample.used[1] / sample.seconds)),
             sink: middle(&|sample| sample.each(0)),
             generator: middle(&Sample::own_each),
             wakeups: proxied
@@ -134,7 +143,7 @@ impl Report {
                 show(speed, 2),
                 show(row.proxy, 2),
                 show(cost, 2),
-                show(row.proxy.map(|each| each * row.per_second / 1e6), 2),
+                show(row.busy, 2),
                 show(row.wakeups, 2),
                 show(row.resident.map(|bytes| float(bytes) / 1e6), 1),
                 row.sink,

@@ -28,16 +28,42 @@ struct Sink {
     out: Vec<u8>,
 }
 
+/// Its two listeners, before it serves.
+pub(crate) struct Doors {
+    listeners: [TcpListener; 2],
+}
+
+impl Doors {
+    /// Binds ports of the system's choice on loopback.
+    pub(crate) fn bind() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listeners: [TcpListener::bind(any).unwrap(), TcpListener::bind(any).unwrap()],
+        }
+    }
+
+    /// Where its name server and its broker listen.
+    pub(crate) fn addresses(&self) -> [SocketAddr; 2] {
+        self.listeners.each_ref().map(|listener| listener.local_addr().unwrap())
+    }
+}
+
 /// Serves until it is killed, and prints the addresses of its name server and its broker first.
 pub(crate) fn run() {
+    let doors = Doors::bind();
+    let [nameserver, broker] = doors.addresses();
+    println!("{nameserver} {broker}");
+    serve(doors);
+}
+
+/// Serves for ever.
+pub(crate) fn serve(doors: Doors) {
     let mut poll = Poll::new().unwrap();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut doors = [TcpListener::bind(any).unwrap(), TcpListener::bind(any).unwrap()];
+    let broker = doors.addresses()[1].to_string();
+    let mut doors = doors.listeners;
     for (door, token) in doors.iter_mut().zip([NAME_SERVER, BROKER]) {
         poll.registry().register(door, token, Interest::READABLE).unwrap();
     }
-    let broker = doors[1].local_addr().unwrap().to_string();
-    println!("{} {broker}", doors[0].local_addr().unwrap());
     let mut sink = Sink {
         json: Answers::new(Kind::Json, &broker),
         binary: Answers::new(Kind::Binary, &broker),
@@ -126,7 +152,7 @@ impl Sink {
             let code = i32::from(i16::from_be_bytes([header[0], header[1]]));
             let oneway = header[12] & 2 != 0;
             if !oneway {
-                self.binary.of(code).write(&header[5..9], &mut self.out);
+                self.binary.of(code, header).write(&header[5..9], &mut self.out);
             }
             return;
         }
@@ -135,7 +161,7 @@ impl Sink {
         let flag = number(header, b"\"flag\":", true);
         if flag != b"2" {
             let opaque = number(header, b"\"opaque\":", true);
-            self.json.of(code).write(opaque, &mut self.out);
+            self.json.of(code, header).write(opaque, &mut self.out);
         }
     }
 
