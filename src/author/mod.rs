@@ -12,6 +12,7 @@ pub mod cases;
 pub mod corpus;
 pub mod project;
 pub mod reference;
+pub mod replay;
 pub mod stand;
 pub mod storm;
 pub mod target;
@@ -20,7 +21,6 @@ pub mod toolchain;
 pub mod watch;
 
 pub use stand::{Decision, Setup, Stand, StandError};
-pub mod replay;
 
 /// What every file of the package begins with.
 const PACKAGE: &str = "package gimbal:filter@0.1.0;\n";

@@ -1,7 +1,5 @@
 //! The contract as Markdown: one table of functions for each interface, from the doc comments of its WIT.
 
-use std::fmt::Write as _;
-
 use wit_parser::{
     Docs, Function, Handle, Interface, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, World,
 };
@@ -50,7 +48,7 @@ pub fn markdown(wit: &str) -> anyhow::Result<String> {
         package.name
     );
     for (name, _) in &interfaces {
-        let _ = writeln!(page, "* [`{name}`](#{name})");
+        page.extend([format!("* [`{name}`](#{name})\n")]);
     }
     page.push_str("* [worlds](#worlds)\n");
     for (name, id) in interfaces {
@@ -68,7 +66,7 @@ pub fn markdown(wit: &str) -> anyhow::Result<String> {
 }
 
 fn describe(page: &mut String, resolve: &Resolve, name: &str, interface: &Interface) {
-    let _ = write!(page, "\n## {name}\n\n{}", text(&interface.docs));
+    page.extend([format!("\n## {name}\n\n{}", text(&interface.docs))]);
     for (name, id) in &interface.types {
         if let Some(definition) = resolve.types.get(*id)
             && !is_borrowed(resolve, definition)
@@ -77,13 +75,12 @@ fn describe(page: &mut String, resolve: &Resolve, name: &str, interface: &Interf
         }
     }
     for function in interface.functions.values() {
-        let _ = write!(
-            page,
+        page.extend([format!(
             "\n### `{}`\n\n```wit\n{}\n```\n\n{}",
             function.name,
             signature(resolve, function),
             text(&function.docs)
-        );
+        )]);
     }
 }
 
@@ -106,14 +103,13 @@ fn describe_type(page: &mut String, resolve: &Resolve, name: &str, definition: &
     );
     if is_alias {
         let shape = shape(resolve, &definition.kind);
-        let _ = write!(
-            page,
+        page.extend([format!(
             "\n### type `{name}` = `{shape}`\n\n{}",
             text(&definition.docs)
-        );
+        )]);
         return;
     }
-    let _ = write!(page, "\n### {kind} `{name}`\n\n{}\n", text(&definition.docs));
+    page.extend([format!("\n### {kind} `{name}`\n\n{}\n", text(&definition.docs))]);
     let rows: Vec<(String, &Docs)> = match &definition.kind {
         TypeDefKind::Record(record) => record
             .fields
@@ -146,12 +142,12 @@ fn describe_type(page: &mut String, resolve: &Resolve, name: &str, definition: &
         _ => Vec::new(),
     };
     for (what, docs) in rows {
-        let _ = writeln!(page, "* `{what}`: {}", on_one_line(docs));
+        page.extend([format!("* `{what}`: {}\n", on_one_line(docs))]);
     }
 }
 
 fn describe_world(page: &mut String, resolve: &Resolve, name: &str, world: &World) {
-    let _ = write!(page, "\n### world `{name}`\n\n{}\n", text(&world.docs));
+    page.extend([format!("\n### world `{name}`\n\n{}\n", text(&world.docs))]);
     for (what, items) in [("imports", &world.imports), ("exports", &world.exports)] {
         let names: Vec<String> = items
             .keys()
@@ -162,7 +158,7 @@ fn describe_world(page: &mut String, resolve: &Resolve, name: &str, world: &Worl
             })
             .collect();
         if !names.is_empty() {
-            let _ = writeln!(page, "* {what} {}", names.join(", "));
+            page.extend([format!("* {what} {}\n", names.join(", "))]);
         }
     }
 }

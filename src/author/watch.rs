@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     /// Far above what an event takes.
-    const SOON: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn saved_sources_count_and_what_builds_leave_does_not() {
