@@ -1,5 +1,8 @@
 //! Counters in the allocator and in the C library's calls for sockets, for all threads that are not left out.
-#![expect(unsafe_code, reason = "an allocator and the C library's functions are unsafe by their types")]
+#![expect(
+    unsafe_code,
+    reason = "an allocator and the C library's functions are unsafe by their types"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -73,7 +76,13 @@ impl Count {
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { allocations, receives, sends, waits, changes } = self;
+        let Self {
+            allocations,
+            receives,
+            sends,
+            waits,
+            changes,
+        } = self;
         write!(
             f,
             "{allocations} allocations, {receives} reads, {sends} writes, {waits} waits for events, {changes} changes of \

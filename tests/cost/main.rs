@@ -6,8 +6,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking"
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells what it counted"
 )]
 
 #[path = "../bench/proxy/frames.rs"]
@@ -45,7 +45,7 @@ fn proxy() -> SocketAddr {
     std::thread::spawn(move || {
         let variables = [
             ("GIMBAL_NAMESERVERS", nameserver.to_string()),
-            ("GIMBAL_LISTENER__BIND", "127.0.0.1:0".to_owned()),
+            ("GIMBAL_LISTENER__0__BIND", "127.0.0.1:0".to_owned()),
             ("GIMBAL_STATE_DIR", String::new()),
             ("GIMBAL_FILTERS", String::new()),
             ("GIMBAL_WORKERS", "1".to_owned()),
@@ -57,7 +57,10 @@ fn proxy() -> SocketAddr {
         };
         let mut config = sources.load().unwrap().config;
         config.admin = None;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let proxy = Proxy::start(config).await.unwrap();
             tell.send(proxy.addresses()[0].1).unwrap();
@@ -166,7 +169,8 @@ fn a_relayed_command_takes_few_system_calls_and_allocations() {
     }
 }
 
-/// At most so many, in hundredths, for each command.
+/// At most so many, in hundredths, for each command. Lower them when less is needed; they are what was counted, and a
+/// little more, because the system may deliver a window in pieces.
 struct Bar {
     kind: Kind,
     window: u64,
@@ -174,29 +178,19 @@ struct Bar {
     allocations: u64,
 }
 
+const fn bar(kind: Kind, window: u64, calls: u64, allocations: u64) -> Bar {
+    Bar {
+        kind,
+        window,
+        calls,
+        allocations,
+    }
+}
+
+// On each side a wait, a read, a read that finds nothing more, and a write.
 const BARS: [Bar; 4] = [
-    Bar {
-        kind: Kind::Json,
-        window: 1,
-        calls: 1,
-        allocations: 1,
-    },
-    Bar {
-        kind: Kind::Json,
-        window: 64,
-        calls: 1,
-        allocations: 1,
-    },
-    Bar {
-        kind: Kind::Binary,
-        window: 1,
-        calls: 1,
-        allocations: 1,
-    },
-    Bar {
-        kind: Kind::Binary,
-        window: 64,
-        calls: 1,
-        allocations: 1,
-    },
+    bar(Kind::Json, 1, 820, 1120),
+    bar(Kind::Json, 64, 45, 560),
+    bar(Kind::Binary, 1, 820, 720),
+    bar(Kind::Binary, 64, 45, 160),
 ];

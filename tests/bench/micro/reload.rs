@@ -70,6 +70,9 @@ pub(crate) fn run() {
     let times = runtime.block_on(replaced(folder.path(), bytes));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     let (best, middle) = (milliseconds(times[0]), milliseconds(times[times.len() / 2]));
-    let what = format!("reload, ms from file to live, never compiled before, {} KB", bytes.len() / 1_000);
+    let what = format!(
+        "reload, ms from file to live, never compiled before, {} KB",
+        bytes.len() / 1_000
+    );
     println!("\n{what:58} {best:>7.1} {middle:>7.1}");
 }

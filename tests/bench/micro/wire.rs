@@ -37,12 +37,15 @@ pub(crate) fn run() {
         let one = bytes(text);
         let many = one.repeat(TOGETHER);
         let mut buffer = BytesMut::new();
-        time(&format!("{kind}: split from a buffer of {TOGETHER}, copying it in included"), || {
-            if buffer.is_empty() {
-                buffer = BytesMut::from(&many[..]);
-            }
-            drop(black_box(Frame::split(&mut buffer, FRAME_LIMIT)));
-        });
+        time(
+            &format!("{kind}: split from a buffer of {TOGETHER}, copying it in included"),
+            || {
+                if buffer.is_empty() {
+                    buffer = BytesMut::from(&many[..]);
+                }
+                drop(black_box(Frame::split(&mut buffer, FRAME_LIMIT)));
+            },
+        );
         let frame = real(text);
         time(&format!("{kind}: head"), || drop(black_box(Head::scan(&frame))));
         let head = Head::scan(&frame).unwrap();
@@ -58,8 +61,12 @@ pub(crate) fn run() {
         time(&format!("{kind}: another opaque"), || {
             drop(black_box(head.with_opaque(&frame, 4_711)));
         });
-        time(&format!("{kind}: header decoded"), || drop(black_box(Command::decode(&frame))));
+        time(&format!("{kind}: header decoded"), || {
+            drop(black_box(Command::decode(&frame)));
+        });
         let command = Command::decode(&frame).unwrap();
-        time(&format!("{kind}: header encoded"), || drop(black_box(command.encode())));
+        time(&format!("{kind}: header encoded"), || {
+            drop(black_box(command.encode()));
+        });
     }
 }

@@ -17,7 +17,9 @@ struct Bar {
 
 impl Bar {
     fn line(&self) -> String {
-        let Self { what, found, limit, .. } = self;
+        let Self {
+            what, found, limit, ..
+        } = self;
         let (sign, met) = if self.at_least {
             ("&ge;", found >= limit)
         } else {
@@ -111,7 +113,12 @@ fn heavy(report: &Report, bars: &mut Vec<Bar>) {
             unit,
         });
     };
-    bar("memory with nobody connected", float(memory.idle) / 1e6, 30.0, " MB");
+    bar(
+        "memory with nobody connected",
+        float(memory.idle) / 1e6,
+        30.0,
+        " MB",
+    );
     bar("memory for each idle client", memory.each() / 1e3, 15.0, " KB");
 }
 

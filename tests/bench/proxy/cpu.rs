@@ -1,6 +1,7 @@
 //! What processes cost, as the system counts it.
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Processor time that a process has used since it started, its threads added up; threads that ended count too where
@@ -35,4 +36,24 @@ pub(crate) fn resident(pid: u32) -> u64 {
 fn value(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether this machine counts instructions, which virtual ones often do not.
+pub(crate) fn counts_instructions() -> bool {
+    instructions(std::process::id(), 0.1).is_some()
+}
+
+/// Instructions a second of a process, measured for so long; `None` where nothing counts them.
+pub(crate) fn instructions(pid: u32, seconds: f64) -> Option<f64> {
+    let output = Command::new("perf")
+        .args(["stat", "-x", ";", "-e", "instructions", "-p", &pid.to_string()])
+        .args(["--", "sleep", &seconds.to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    // A line like `123456;;instructions;...`; `<not supported>` is no number.
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains("instructions"))?;
+    let count: f64 = line.split(';').next()?.trim().parse().ok()?;
+    Some(count / seconds)
 }

@@ -25,7 +25,6 @@ pub(crate) enum Traffic {
     Mix,
 }
 
-
 fn whole(mut command: Command, kind: Kind) -> Vec<u8> {
     command.set_kind(kind);
     command.version = 513;
@@ -161,9 +160,9 @@ impl Answer {
         let total = u32::try_from(out.len() - start - 4).unwrap();
         out[start..start + 4].copy_from_slice(&total.to_be_bytes());
         if self.kind == Kind::Json {
-            let header =
-                u32::from_be_bytes([0, self.before[5], self.before[6], self.before[7]]) as usize + opaque.len()
-                    - MARK.to_string().len();
+            let header = u32::from_be_bytes([0, self.before[5], self.before[6], self.before[7]]) as usize
+                + opaque.len()
+                - MARK.to_string().len();
             let header = u32::try_from(header).unwrap().to_be_bytes();
             out[start + 5..start + 8].copy_from_slice(&header[1..]);
         }
@@ -212,7 +211,10 @@ impl Answers {
                     .with_field("msgId", "7F000001000074D7000000000000B75F")
                     .with_field("queueId", "0")
                     .with_field("queueOffset", "24")
-                    .with_field("transactionId", "FD000000000000000000000000000002597830946E09741A63910000"),
+                    .with_field(
+                        "transactionId",
+                        "FD000000000000000000000000000002597830946E09741A63910000",
+                    ),
             ),
             pull: answer(
                 ok().with_remark("FOUND")
@@ -241,7 +243,9 @@ impl Answers {
     pub(crate) fn of(&self, code: i32, header: &[u8]) -> &Answer {
         match Code(code) {
             rq::SEND_MESSAGE | rq::SEND_MESSAGE_V2 => &self.send,
-            rq::GET_ROUTEINFO_BY_TOPIC if header.windows(OWN.len()).any(|part| part == OWN) => &self.one_way_route,
+            rq::GET_ROUTEINFO_BY_TOPIC if header.windows(OWN.len()).any(|part| part == OWN) => {
+                &self.one_way_route
+            }
             GET_TOPIC_CONFIG => &self.topic,
             GET_SUBSCRIPTIONGROUP_CONFIG => &self.group,
             rq::PULL_MESSAGE => &self.pull,
@@ -256,7 +260,7 @@ impl Answers {
 /// Messages of 1 KiB as a broker stores them.
 fn stored(count: u64) -> Bytes {
     let body = [b'm'; 1024];
-    let properties = format!("KEYS\u{1}order-17\u{2}TAGS\u{1}created\u{2}CLUSTER\u{1}DefaultCluster");
+    let properties = "KEYS\u{1}order-17\u{2}TAGS\u{1}created\u{2}CLUSTER\u{1}DefaultCluster";
     let mut all = Vec::new();
     for at in 0..count {
         let mut message = Vec::new();

@@ -19,14 +19,20 @@ pub(crate) struct Latency {
     pub(crate) void: Option<String>,
 }
 
-/// The rate at which a subject is measured: half of what HAProxy and Gimbal both carry, so that they compare; half of
+/// The rate at which a subject is measured: half of what `HAProxy` and Gimbal both carry, so that they compare; half of
 /// its own saturation for one that carries less.
 pub(crate) fn rate(rows: &[Row], subject: &str) -> Option<f64> {
     let saturation = |name: &str| {
-        let row = rows.iter().find(|row| row.subject == name && row.void.is_none())?;
+        let row = rows
+            .iter()
+            .find(|row| row.subject == name && row.void.is_none())?;
         Some(row.per_second)
     };
-    let least = [Some(saturation(subject)?), saturation("haproxy"), saturation("gimbal")];
+    let least = [
+        Some(saturation(subject)?),
+        saturation("haproxy"),
+        saturation("gimbal"),
+    ];
     Some(least.into_iter().flatten().fold(f64::INFINITY, f64::min) / 2.0)
 }
 

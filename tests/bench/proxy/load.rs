@@ -21,7 +21,9 @@ pub(crate) fn connect(job: &Job, client: usize) -> Result<std::net::TcpStream, S
     let failed = |what: &str| format!("connection {client}: {what}");
     let mut stream = std::net::TcpStream::connect_timeout(&job.target, Duration::from_secs(5))
         .map_err(|error| failed(&error.to_string()))?;
-    stream.set_nodelay(true).map_err(|error| failed(&error.to_string()))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| failed(&error.to_string()))?;
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .map_err(|error| failed(&error.to_string()))?;
@@ -51,7 +53,9 @@ pub(crate) fn connect(job: &Job, client: usize) -> Result<std::net::TcpStream, S
             other => return Err(failed(&format!("request {at} was answered {other:?}"))),
         }
     }
-    stream.set_nonblocking(true).map_err(|error| failed(&error.to_string()))?;
+    stream
+        .set_nonblocking(true)
+        .map_err(|error| failed(&error.to_string()))?;
     Ok(stream)
 }
 
@@ -155,7 +159,9 @@ impl Counting {
             let missing = (4 - self.word.len()).min(bytes.len());
             self.word.extend_from_slice(&bytes[..missing]);
             bytes = &bytes[missing..];
-            let Some(total) = total(&self.word) else { return ended };
+            let Some(total) = total(&self.word) else {
+                return ended;
+            };
             self.ahead = total - 4;
             self.word.clear();
         }
@@ -181,7 +187,9 @@ fn closed(job: &Job, streams: Vec<std::net::TcpStream>) -> Sample {
     for (at, stream) in streams.into_iter().enumerate() {
         let mut stream = TcpStream::from_std(stream);
         let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(at), interest).unwrap();
+        poll.registry()
+            .register(&mut stream, Token(at), interest)
+            .unwrap();
         connections.push(Connection {
             stream,
             counting: Counting::default(),

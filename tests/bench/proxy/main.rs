@@ -29,10 +29,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Compares a direct connection, HAProxy, Gimbal and the official Java proxy, on pinned cores in turns.
+/// Compares a direct connection, `HAProxy`, Gimbal and the official Java proxy, on pinned cores in turns.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "they are options of a command line")]
 struct Args {
-    /// Two minutes instead of twenty: fewer workloads, one short round
+    /// Less than two minutes instead of ten: two workloads, short rounds, no latency, no memory
     #[arg(long)]
     short: bool,
     /// Only workloads and subjects whose name contains this; may be repeated for one of each

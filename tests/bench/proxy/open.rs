@@ -20,7 +20,7 @@ use super::load::{Counting, Meter, void};
 const RING: usize = 512;
 
 /// When each command is to leave, after the beginning: a Poisson process, the same in every run.
-fn schedule(job: &Job) -> Arc<Vec<Duration>> {
+fn schedule(job: &Job) -> Arc<[Duration]> {
     let rate = job.rate.unwrap_or(1.0);
     let mut random = fastrand::Rng::with_seed(7);
     let mut at = 0.0;
@@ -29,7 +29,7 @@ fn schedule(job: &Job) -> Arc<Vec<Duration>> {
         all.push(Duration::from_secs_f64(at));
         at -= (1.0 - random.f64()).ln() / rate;
     }
-    Arc::new(all)
+    all.into()
 }
 
 fn warm(job: &Job) -> Duration {
@@ -78,7 +78,9 @@ fn send(
         while !bytes.is_empty() {
             match streams[at % count].write(bytes) {
                 Ok(written) => bytes = &bytes[written..],
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_micros(50)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    thread::sleep(Duration::from_micros(50));
+                }
                 Err(error) => return Err(error.to_string()),
             }
             if stop.load(Ordering::Relaxed) {
@@ -89,6 +91,69 @@ fn send(
     Ok(())
 }
 
+struct Peer {
+    stream: mio::net::TcpStream,
+    counting: Counting,
+    /// Answers that came.
+    turn: usize,
+}
+
+/// What came back so far.
+struct Received<'a> {
+    schedule: &'a [Duration],
+    began: Instant,
+    /// From when on answers are measured.
+    warm: Instant,
+    histogram: Histogram<u64>,
+    answered: usize,
+    scratch: Vec<u8>,
+}
+
+impl Received<'_> {
+    /// Reads what there is on the connection `at` of `count`.
+    fn read(&mut self, peer: &mut Peer, at: usize, count: usize) -> Result<(), String> {
+        loop {
+            let read = match peer.stream.read(&mut self.scratch) {
+                Ok(0) => return Err("closed".to_owned()),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            };
+            let now = Instant::now();
+            for _ in 0..peer.counting.feed(&self.scratch[..read]) {
+                let due = self.began + self.schedule[peer.turn * count + at];
+                peer.turn += 1;
+                self.answered += 1;
+                if due >= self.warm {
+                    let late = now.saturating_duration_since(due).as_nanos();
+                    self.histogram.saturating_record(u64::try_from(late).unwrap());
+                }
+            }
+            if read < self.scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Commands that are due and have no answer.
+    fn behind(&self) -> usize {
+        let now = Instant::now();
+        let due = self.schedule.partition_point(|due| self.began + *due <= now);
+        due.saturating_sub(self.answered)
+    }
+
+    fn sample(&self, meter: &mut Meter<'_>, before: usize) -> Sample {
+        let quantile = |q: f64| float(self.histogram.value_at_quantile(q)) / 1_000.0;
+        let mut sample = meter.end(u64::try_from(self.answered - before).unwrap());
+        sample.latency = Some([quantile(0.5), quantile(0.99), quantile(0.999)]);
+        let left = self.schedule.len() - self.answered;
+        if left > 0 {
+            sample.void = Some(format!("{left} were not answered"));
+        }
+        sample
+    }
+}
+
 fn receive(
     job: &Job,
     schedule: &[Duration],
@@ -96,68 +161,48 @@ fn receive(
     began: Instant,
 ) -> Result<Sample, String> {
     let mut poll = Poll::new().unwrap();
-    let mut peers: Vec<_> = streams
-        .into_iter()
-        .map(|stream| (mio::net::TcpStream::from_std(stream), Counting::default(), 0_usize))
-        .collect();
-    for (at, (stream, ..)) in peers.iter_mut().enumerate() {
-        poll.registry().register(stream, Token(at), Interest::READABLE).unwrap();
+    let mut peers: Vec<Peer> = Vec::new();
+    for (at, stream) in streams.into_iter().enumerate() {
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let interest = Interest::READABLE;
+        poll.registry()
+            .register(&mut stream, Token(at), interest)
+            .unwrap();
+        peers.push(Peer {
+            stream,
+            counting: Counting::default(),
+            turn: 0,
+        });
     }
     let count = peers.len();
-    let warm = began + warm(job);
-    let mut histogram = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+    let mut received = Received {
+        schedule,
+        began,
+        warm: began + warm(job),
+        histogram: Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap(),
+        answered: 0,
+        scratch: vec![0; 256 << 10],
+    };
+    let end = received.warm + Duration::from_secs_f64(job.seconds + 5.0);
     let mut events = Events::with_capacity(1_024);
-    let mut scratch = vec![0; 256 << 10];
-    let (mut answered, mut before) = (0, 0);
-    let mut meter: Option<Meter<'_>> = None;
+    let mut meter: Option<(Meter<'_>, usize)> = None;
     loop {
         if let Err(error) = poll.poll(&mut events, Some(Duration::from_millis(100))) {
             assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
         }
         for event in &events {
-            let at = event.token().0;
-            let (stream, counting, turn) = &mut peers[at];
-            loop {
-                let read = match stream.read(&mut scratch) {
-                    Ok(0) => return Err("closed".to_owned()),
-                    Ok(read) => read,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error.to_string()),
-                };
-                let now = Instant::now();
-                for _ in 0..counting.feed(&scratch[..read]) {
-                    let due = began + schedule[*turn * count + at];
-                    *turn += 1;
-                    answered += 1;
-                    if due >= warm {
-                        let late = now.saturating_duration_since(due).as_nanos();
-                        histogram.saturating_record(u64::try_from(late).unwrap());
-                    }
-                }
-                if read < scratch.len() {
-                    break;
-                }
-            }
+            let Token(at) = event.token();
+            received.read(&mut peers[at], at, count)?;
         }
-        let now = Instant::now();
-        let due = schedule.partition_point(|due| began + *due <= now);
-        if due.saturating_sub(answered) > RING * count {
+        if received.behind() > RING * count {
             return Err("overloaded: more than 512 commands wait on each connection".to_owned());
         }
-        if meter.is_none() && now >= warm {
-            meter = Some(Meter::start(job));
-            before = answered;
+        if meter.is_none() && Instant::now() >= received.warm {
+            meter = Some((Meter::start(job), received.answered));
         }
-        let over = answered == schedule.len() || now > warm + Duration::from_secs_f64(job.seconds + 5.0);
-        if let Some(meter) = meter.as_mut().filter(|_| over) {
-            let commands = u64::try_from(answered - before).unwrap();
-            let quantile = |q: f64| float(histogram.value_at_quantile(q)) / 1_000.0;
-            let mut sample = meter.end(commands);
-            sample.latency = Some([quantile(0.5), quantile(0.99), quantile(0.999)]);
-            if answered < schedule.len() {
-                sample.void = Some(format!("{} were not answered", schedule.len() - answered));
-            }
-            return Ok(sample);
+        let over = received.answered == schedule.len() || Instant::now() > end;
+        if let Some((meter, before)) = meter.as_mut().filter(|_| over) {
+            return Ok(received.sample(meter, *before));
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::Args;
+use super::cpu;
 use super::frames::Traffic;
 use super::job::{Job, Sample};
 use super::latency::{self, Latency};
@@ -99,19 +101,36 @@ pub(crate) fn run(args: &Args) {
     let workloads: Vec<Workload> = WORKLOADS
         .iter()
         .take(if args.short { 2 } else { WORKLOADS.len() })
-        .filter(|workload| chosen(&args.only, workload.name, &WORKLOADS.map(|workload| workload.name)))
+        .filter(|workload| {
+            chosen(
+                &args.only,
+                workload.name,
+                &WORKLOADS.map(|workload| workload.name),
+            )
+        })
         .copied()
         .collect();
     for workload in &workloads {
         let found = rounds(&subjects, &upstream, *workload, extent);
         report.rows(workload.name, found);
     }
+    if cpu::counts_instructions() {
+        for workload in &workloads {
+            for subject in &subjects {
+                instructions(subject, &upstream, *workload, &mut report);
+            }
+        }
+    } else {
+        report.say("This machine has no counters of instructions.\n");
+    }
     if !args.short {
-        for workload in workloads.iter().filter(|workload| workload.depth == 1 && !workload.binary) {
+        for workload in workloads
+            .iter()
+            .filter(|workload| workload.depth == 1 && !workload.binary)
+        {
             let found = latencies(&subjects, &upstream, *workload, extent, &report);
             report.latencies(workload.name, found);
         }
-        // Before the upstream ends, and one at a time: a proxy that lost its broker has other things to do.
         drop(subjects);
         report.memories(memories(&stand, &upstream, args));
     }
@@ -149,11 +168,30 @@ fn subjects(stand: &Stand, upstream: &Upstream, args: &Args, report: &mut Report
     let mut found = Vec::new();
     for name in NAMES.into_iter().filter(|name| chosen(&args.only, name, &NAMES)) {
         match start(name, stand, upstream) {
-            Ok(subject) => found.push(subject),
+            Ok(subject) => {
+                if name == "java proxy" {
+                    warm(&subject, upstream);
+                }
+                found.push(subject);
+            }
             Err(reason) => report.say(&format!("{name} is left out: {reason}.")),
         }
     }
     found
+}
+
+/// A virtual machine gets faster in its first half minute; what counts is what it is then.
+fn warm(subject: &Subject, upstream: &Upstream) {
+    for workload in [SEND_1, SEND_64, PULL] {
+        for binary in [false, true] {
+            drop(measure(&job(
+                subject,
+                upstream,
+                Workload { binary, ..workload },
+                5.0,
+            )));
+        }
+    }
 }
 
 /// Fresh processes, one after another, without and with idle clients.
@@ -163,6 +201,25 @@ fn memories(stand: &Stand, upstream: &Upstream, args: &Args) -> Vec<Memory> {
         .filter(|name| chosen(&args.only, name, &NAMES))
         .filter_map(|name| memory::weigh(&start(name, stand, upstream).ok()?, upstream))
         .collect()
+}
+
+/// Instructions for each command, counted in the middle of a measurement of its own.
+fn instructions(subject: &Subject, upstream: &Upstream, workload: Workload, report: &mut Report) {
+    let Some(proxy) = subject.process.as_ref().map(Process::id) else {
+        return;
+    };
+    let job = job(subject, upstream, workload, 4.0);
+    let generator = std::thread::spawn(move || measure(&job));
+    std::thread::sleep(Duration::from_secs(2));
+    let found = cpu::instructions(proxy, 1.0);
+    let sample = generator.join().unwrap();
+    if let Some(found) = found.filter(|_| sample.void.is_none()) {
+        let each = found / sample.per_second();
+        report.say(&format!(
+            "{}, {}: {each:.0} instructions for each command",
+            subject.name, workload.name
+        ));
+    }
 }
 
 /// The subjects in turn at half load, round after round.
@@ -191,7 +248,14 @@ fn latencies(
     }
     samples
         .into_iter()
-        .filter_map(|(at, samples)| Some(Latency::of(subjects[at].name, workload.name, rates[at]?, &samples)))
+        .filter_map(|(at, samples)| {
+            Some(Latency::of(
+                subjects[at].name,
+                workload.name,
+                rates[at]?,
+                &samples,
+            ))
+        })
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! The plot: what each subject costs and how much it carries, against HAProxy, one group of bars for each workload.
+//! The plot: what each subject costs and how much it carries, against `HAProxy`, one group of bars for each workload.
 
 use std::path::Path;
 
@@ -38,9 +38,21 @@ pub(crate) fn draw(report: &Report, caption: &str, path: &Path) {
         .unwrap();
     let panels = body.split_evenly((2, 1));
     let cost = |row: &Row| row.proxy;
-    panel(&panels[0], report, &workloads, "processor time of the proxy for each command, us (log)", &cost);
+    panel(
+        &panels[0],
+        report,
+        &workloads,
+        "processor time of the proxy for each command, us (log)",
+        &cost,
+    );
     let speed = |row: &Row| Some(row.per_second);
-    panel(&panels[1], report, &workloads, "commands a second, one core for the proxy (log)", &speed);
+    panel(
+        &panels[1],
+        report,
+        &workloads,
+        "commands a second, one core for the proxy (log)",
+        &speed,
+    );
     root.present().unwrap();
 }
 
@@ -51,7 +63,13 @@ fn panel(
     title: &str,
     figure: &dyn Fn(&Row) -> Option<f64>,
 ) {
-    let found = || report.rows.iter().filter_map(figure).filter(|figure| figure.is_finite());
+    let found = || {
+        report
+            .rows
+            .iter()
+            .filter_map(figure)
+            .filter(|figure| figure.is_finite())
+    };
     let least = found().fold(f64::INFINITY, f64::min) / 2.0;
     let most = found().fold(0.0, f64::max) * 2.0;
     if most <= least {
@@ -72,15 +90,7 @@ fn panel(
         .y_label_formatter(&|value| format!("{value:.0}"))
         .draw()
         .unwrap();
-    let pixel = |area: &Panel<'_>, text: &str, x: i32, y: i32| {
-        area.draw(&Text::new(text.to_owned(), (x, y), ("sans-serif", 12))).unwrap();
-    };
-    let (width, height) = area.dim_in_pixel();
-    let (width, height) = (i32::try_from(width).unwrap() - 86, i32::try_from(height).unwrap());
-    for (group, workload) in (0_i32..).zip(workloads) {
-        let step = width / i32::try_from(workloads.len()).unwrap();
-        pixel(area, workload, 80 + group * step, height - 28);
-    }
+    name_groups(area, workloads);
     for ((bar, subject), colour) in (0_u32..).zip(SUBJECTS).zip(COLOURS) {
         let bars = (0_u32..).zip(workloads).filter_map(|(group, workload)| {
             let row = report
@@ -88,7 +98,10 @@ fn panel(
                 .iter()
                 .find(|row| row.subject == subject && row.workload == *workload && row.void.is_none())?;
             let left = f64::from(group) + 0.08 + 0.14 * f64::from(bar);
-            Some(Rectangle::new([(left, least), (left + 0.13, figure(row)?)], colour.filled()))
+            Some(Rectangle::new(
+                [(left, least), (left + 0.13, figure(row)?)],
+                colour.filled(),
+            ))
         });
         chart
             .draw_series(bars)
@@ -102,4 +115,16 @@ fn panel(
         .position(SeriesLabelPosition::UpperRight)
         .draw()
         .unwrap();
+}
+
+/// The workloads' names under their bars.
+fn name_groups(area: &Panel<'_>, workloads: &[&str]) {
+    let (width, height) = area.dim_in_pixel();
+    let (width, height) = (i32::try_from(width).unwrap() - 86, i32::try_from(height).unwrap());
+    let step = width / i32::try_from(workloads.len()).unwrap();
+    for (group, workload) in (0_i32..).zip(workloads) {
+        let place = (80 + group * step, height - 28);
+        area.draw(&Text::new((*workload).to_owned(), place, ("sans-serif", 12)))
+            .unwrap();
+    }
 }

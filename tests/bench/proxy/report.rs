@@ -97,9 +97,15 @@ impl Report {
             memories: Vec::new(),
             text: String::new(),
         };
-        let command: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+        let command: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|word| word != "--bench")
+            .collect();
         let dashes = if command.is_empty() { "" } else { " -- " };
-        this.say(&format!("`cargo bench --bench proxy{dashes}{}`\n", command.join(" ")));
+        this.say(&format!(
+            "`cargo bench --bench proxy{dashes}{}`\n",
+            command.join(" ")
+        ));
         this.say(&format!("{}\n", this.machine.clone()));
         this
     }
@@ -158,11 +164,16 @@ impl Report {
     pub(crate) fn latencies(&mut self, workload: &str, rows: Vec<Latency>) {
         let direct = rows.iter().find(|row| row.subject == "direct");
         self.say(&format!("### {workload}, open loop at half load\n"));
-        self.say("| | commands/s | p50, us | p99, us | p99.9, us | added p50 | added p99 | proxy, us/command |");
+        self.say(
+            "| | commands/s | p50, us | p99, us | p99.9, us | added p50 | added p99 | proxy, us/command |",
+        );
         self.say("|---|---:|---:|---:|---:|---:|---:|---:|");
         for row in &rows {
             if let Some(reason) = &row.void {
-                self.say(&format!("| {} | {:.0} | {reason} | | | | | |", row.subject, row.rate));
+                self.say(&format!(
+                    "| {} | {:.0} | {reason} | | | | | |",
+                    row.subject, row.rate
+                ));
                 continue;
             }
             let added = |at: usize| direct.map(|direct| row.quantiles[at] - direct.quantiles[at]);
@@ -205,10 +216,17 @@ impl Report {
             self.say(&line);
         }
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        self.say(&format!("\nLoad at the end: {}.", load.split(' ').next().unwrap_or_default()));
+        self.say(&format!(
+            "\nLoad at the end: {}.",
+            load.split(' ').next().unwrap_or_default()
+        ));
         let folder = target();
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("proxy.json"), serde_json::to_string_pretty(self).unwrap()).unwrap();
+        fs::write(
+            folder.join("proxy.json"),
+            serde_json::to_string_pretty(self).unwrap(),
+        )
+        .unwrap();
         fs::write(folder.join("proxy.md"), &self.text).unwrap();
         let caption = format!("{}; {}", self.commit, self.machine);
         plot::draw(self, &caption, &folder.join("proxy.svg"));
@@ -218,8 +236,12 @@ impl Report {
             fs::copy(folder.join("proxy.svg"), room.join("proxy.svg")).unwrap();
             let readme = room.join("README.md");
             let text = fs::read_to_string(&readme).unwrap();
-            let (before, rest) = text.split_once(BEGIN).expect("README.md says where the last run begins");
-            let (_, after) = rest.split_once(END).expect("README.md says where the last run ends");
+            let (before, rest) = text
+                .split_once(BEGIN)
+                .expect("README.md says where the last run begins");
+            let (_, after) = rest
+                .split_once(END)
+                .expect("README.md says where the last run ends");
             fs::write(readme, format!("{before}{BEGIN}\n{}\n{END}{after}", self.text)).unwrap();
         }
     }

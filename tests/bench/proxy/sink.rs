@@ -44,7 +44,9 @@ impl Doors {
 
     /// Where its name server and its broker listen.
     pub(crate) fn addresses(&self) -> [SocketAddr; 2] {
-        self.listeners.each_ref().map(|listener| listener.local_addr().unwrap())
+        self.listeners
+            .each_ref()
+            .map(|listener| listener.local_addr().unwrap())
     }
 }
 

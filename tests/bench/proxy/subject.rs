@@ -1,4 +1,4 @@
-//! What stands between generator and sink: nothing, HAProxy, Gimbal with and without filters, the official Java proxy.
+//! What stands between generator and sink: nothing, `HAProxy`, Gimbal with and without filters, the official Java proxy.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -27,7 +27,11 @@ impl Process {
             .args(["-c", &core.to_string()])
             .arg(command.get_program())
             .args(command.get_args());
-        pinned.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        pinned.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
         if let Some(dir) = command.get_current_dir() {
             pinned.current_dir(dir);
         }
@@ -132,7 +136,7 @@ impl Stand {
         }
     }
 
-    /// HAProxy in TCP mode with one thread, one connection to the broker for each of a client.
+    /// `HAProxy` in TCP mode with one thread, one connection to the broker for each of a client.
     pub(crate) fn haproxy(&self, upstream: &Upstream) -> Result<Subject, String> {
         let program = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy"]
             .iter()
@@ -169,7 +173,8 @@ impl Stand {
         let filter_folder = folder.join("filters.d");
         fs::create_dir_all(&filter_folder).unwrap();
         for (at, (filter, settings)) in FILTERS.iter().enumerate().take(filters) {
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("filters/{filter}/{filter}.wasm"));
+            let source =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("filters/{filter}/{filter}.wasm"));
             let target = filter_folder.join(format!("{at}0-{filter}"));
             fs::write(target.with_extension("toml"), settings).unwrap();
             fs::copy(source, target.with_extension("wasm")).unwrap();
@@ -178,16 +183,21 @@ impl Stand {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let config = folder.join("gimbal.toml");
         let text = format!(
-            "nameservers = [\"{}\"]\nstate_dir = \"\"\nfilters = {:?}\n\
+            "nameservers = [\"{}\"]\nstate_dir = \"\"\nfilters = \"{}\"\n\
              [log]\nlevel = \"warn\"\n[[listener]]\nbind = \"{address}\"\n[admin]\nbind = \"\"\n",
             upstream.nameserver,
-            if filters == 0 { Path::new("") } else { &filter_folder },
+            if filters == 0 {
+                Path::new("")
+            } else {
+                &filter_folder
+            }
+            .display(),
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(&self.gimbal);
         command.args(["run", "-c"]).arg(config);
         let mut process = Process::pinned(self.core, &mut command);
-        listens(address, &mut process, Duration::from_secs(60))?;
+        listens(address, &mut process, Duration::from_mins(1))?;
         Ok(Subject {
             name,
             address,
@@ -221,7 +231,11 @@ impl Stand {
             command.arg(format!("--add-opens=java.base/java.{open}=ALL-UNNAMED"));
         }
         command
-            .args(["--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED", "-XX:-UsePerfData", "-Xmx512m"])
+            .args([
+                "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
+                "-XX:-UsePerfData",
+                "-Xmx512m",
+            ])
             .arg(format!("-Duser.home={}", home.display()))
             .arg("-cp")
             .arg(jars.join("*"))
