@@ -201,7 +201,7 @@ fn a_build_ends_with_a_component_that_carries_the_manifest_and_was_tried() {
         "manifest   copied 0.1.0",
         "hooks      requests",
         "interest   ",
-        "sha256     ",
+        "digest     ",
     ] {
         assert!(stdout.contains(said), "{said}: {stdout}");
     }
