@@ -161,7 +161,7 @@ fn every_gimbal_command_in_the_readme_is_understood() {
             Some(first) if *first == "run" => *first = "check",
             // It would go on running; that it is understood is seen by asking for its help.
             Some(first) if ["dev", "status", "top", "tail", "record", "replay"].contains(first) => {
-                words.push("--help")
+                words.push("--help");
             }
             // They would write beside the examples, or need what others wrote.
             Some(first) if *first == "filter" && !is_list => words.push("--help"),
