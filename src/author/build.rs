@@ -98,11 +98,15 @@ pub fn build(project: &Project, output: Output, tell: &mut dyn FnMut(&str)) -> R
     let bytes = fs::read(&recipe.made).map_err(|error| BuildError::Nothing(recipe.made.clone(), error))?;
     let no_filter = |error| BuildError::NoFilter(recipe.made.clone(), error);
     let manifest = manifest(project)?;
+    let mut artefact = package(&bytes, manifest.as_deref()).map_err(no_filter)?;
+    if let Some(lang) = project.lang {
+        artefact.mark(lang.title());
+    }
     let Artefact {
         bytes,
         manifest,
         hooks,
-    } = package(&bytes, manifest.as_deref()).map_err(no_filter)?;
+    } = artefact;
     if let Some(manifest) = &manifest
         && manifest.name != project.name
     {

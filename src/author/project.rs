@@ -58,6 +58,17 @@ impl Lang {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::Js, Self::Python, Self::C];
 
+    /// As people write it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Go => "Go",
+            Self::Js => "JavaScript",
+            Self::Python => "Python",
+            Self::C => "C",
+        }
+    }
+
     /// As it is written in `filter.toml` and on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -33,7 +33,7 @@ type Content = BTreeMap<PathBuf, u64>;
 /// Watches a project's sources. Hidden files, the filter itself and what builds leave do not count.
 #[derive(Debug)]
 pub struct Watch {
-    folder: PathBuf,
+    tree: Tree,
     seen: Content,
     events: Arc<Notify>,
     // Dropping it ends the watching. `None` where the system refuses: then there is polling alone.
@@ -41,8 +41,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching this folder; a change from now on counts. Reads every file once.
-    pub fn new(folder: &Path) -> Self {
+    /// Starts watching this folder; a change from now on counts, but for those in the folder `except`, which may not be
+    /// there yet: where the built filter is put. Reads every file once.
+    pub fn new(folder: &Path, except: Option<&Path>) -> Self {
         let events = Arc::new(Notify::new());
         let teller = Arc::clone(&events);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -55,13 +56,16 @@ impl Watch {
             tracing::debug!(%error, "no file events here; polling instead");
         }
         let mut watch = Self {
-            folder: folder.to_owned(),
+            tree: Tree {
+                root: folder.to_owned(),
+                except: except.and_then(|path| path.canonicalize().ok()),
+            },
             seen: Content::new(),
             events,
             watcher: watcher.ok(),
         };
         watch.arm();
-        watch.seen = look(&watch.folder);
+        watch.seen = watch.tree.look();
         watch
     }
 
@@ -74,8 +78,8 @@ impl Watch {
             if timeout(POLL, self.events.notified()).await.is_ok() {
                 while timeout(SETTLE, self.events.notified()).await.is_ok() {}
             }
-            let folder = self.folder.clone();
-            let Ok(now) = tokio::task::spawn_blocking(move || look(&folder)).await else {
+            let tree = self.tree.clone();
+            let Ok(now) = tokio::task::spawn_blocking(move || tree.look()).await else {
                 continue;
             };
             if now != self.seen {
@@ -89,7 +93,7 @@ impl Watch {
 
     fn arm(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        for folder in folders(&self.folder) {
+        for folder in self.tree.folders() {
             if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
                 tracing::debug!(%error, "no file events here; polling instead");
             }
@@ -114,29 +118,42 @@ fn entries(folder: &Path) -> Vec<(PathBuf, bool)> {
     sources.collect()
 }
 
-/// A project's folder and those below that count.
-fn folders(root: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![root.to_owned()];
-    while let Some(folder) = left.pop()
-        && found.len() < FILES
-    {
-        let inner = entries(&folder).into_iter();
-        left.extend(inner.filter(|(_, is_folder)| *is_folder).map(|(path, _)| path));
-        found.push(folder);
-    }
-    found
+/// A project's folder, and the one in it that does not count.
+#[derive(Debug, Clone)]
+struct Tree {
+    root: PathBuf,
+    except: Option<PathBuf>,
 }
 
-fn look(root: &Path) -> Content {
-    let files = folders(root).into_iter().flat_map(|folder| entries(&folder));
-    let files = files.filter(|(_, is_folder)| !is_folder).take(FILES);
-    let hashed = files.map(|(path, _)| {
-        let mut hasher = DefaultHasher::new();
-        std::fs::read(&path).ok().hash(&mut hasher);
-        (path, hasher.finish())
-    });
-    hashed.collect()
+impl Tree {
+    /// The folder and those below that count.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut left = vec![self.root.clone()];
+        while let Some(folder) = left.pop()
+            && found.len() < FILES
+        {
+            let inner = entries(&folder).into_iter().filter(|(_, is_folder)| *is_folder);
+            left.extend(inner.map(|(path, _)| path).filter(|path| !self.is_except(path)));
+            found.push(folder);
+        }
+        found
+    }
+
+    fn is_except(&self, path: &Path) -> bool {
+        self.except.is_some() && path.canonicalize().ok() == self.except
+    }
+
+    fn look(&self) -> Content {
+        let files = self.folders().into_iter().flat_map(|folder| entries(&folder));
+        let files = files.filter(|(_, is_folder)| !is_folder).take(FILES);
+        let hashed = files.map(|(path, _)| {
+            let mut hasher = DefaultHasher::new();
+            std::fs::read(&path).ok().hash(&mut hasher);
+            (path, hasher.finish())
+        });
+        hashed.collect()
+    }
 }
 
 #[cfg(test)]
@@ -150,11 +167,11 @@ mod tests {
     async fn saved_sources_count_and_what_builds_leave_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
-        for inner in ["src", "target", "node_modules/x"] {
+        for inner in ["src", "target", "node_modules/x", "filters.d"] {
             std::fs::create_dir_all(at(inner)).unwrap();
         }
         std::fs::write(at("src/lib.rs"), "1").unwrap();
-        let mut watch = Watch::new(folder.path());
+        let mut watch = Watch::new(folder.path(), Some(&at("filters.d")));
         let before = watch.seen.clone();
         for made in [
             "target/a",
@@ -163,10 +180,11 @@ mod tests {
             ".stamp.wasm.new",
             "Cargo.lock",
             "a.c~",
+            "filters.d/50-stamp.toml",
         ] {
             std::fs::write(at(made), "x").unwrap();
         }
-        assert_eq!(look(folder.path()), before);
+        assert_eq!(watch.tree.look(), before);
         std::fs::write(at("src/lib.rs"), "2").unwrap();
         timeout(SOON, watch.changed())
             .await

@@ -148,7 +148,7 @@ fn sources(args: &Args) -> Sources {
 async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new().context("cannot listen to signals")?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let projects = watching::open(&args.watch)?;
+    let projects = watching::open(&args.watch, args.filters.as_deref())?;
     let policy = Policy::new(args.filters.as_deref())?;
     loaded.config.filters.folder = Some(policy.folder.clone());
     loaded.config.filters.compiled = policy.compiled();
@@ -189,7 +189,7 @@ async fn serve(args: &Args, mut loaded: Loaded, logs: telemetry::Handle) -> anyh
         own.as_ref().map_or_else(String::new, |own| own.describe(address)),
         policy.describe(),
     ))?;
-    let watching = watching::start(projects, &policy.folder, &desk.house)?;
+    let watching = watching::start(projects, &policy.folder, &desk.house);
     serve_until_told(&mut signals, &mut desk, &logs).await;
     drop(watching);
     let code = drain(proxy, &mut signals).await;

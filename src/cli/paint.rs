@@ -52,7 +52,8 @@ impl Paint {
         self.wrap("1", text)
     }
 
-    fn dim(self, text: &str) -> String {
+    /// Of less weight.
+    pub(super) fn dim(self, text: &str) -> String {
         self.wrap("2", text)
     }
 

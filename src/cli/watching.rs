@@ -21,34 +21,33 @@ use crate::telemetry::Tail;
 /// The number of a filter that has none yet in the folder.
 const ORDER: &str = "50";
 
-/// Reads the projects, each under its folder.
-pub(super) fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Project>> {
+/// Reads the projects, each under its folder, and makes the folder of filters if there are any.
+pub(super) fn open(folders: &[PathBuf], filters: Option<&Path>) -> anyhow::Result<Vec<Project>> {
     let projects = folders.iter().map(|folder| Ok(Project::open(folder)?));
-    projects.collect()
+    let projects: Vec<Project> = projects.collect::<anyhow::Result<_>>()?;
+    if let Some(filters) = filters.filter(|_| !projects.is_empty()) {
+        std::fs::create_dir_all(filters)
+            .with_context(|| format!("{} cannot be made; --filters names another", filters.display()))?;
+    }
+    Ok(projects)
 }
 
 /// Builds each project now and after every change, into the folder of filters, and prints what filters decide. Ends when
 /// what it returns is dropped.
-pub(super) fn start(
-    projects: Vec<Project>,
-    filters: &Path,
-    house: &Arc<House>,
-) -> anyhow::Result<JoinSet<()>> {
+pub(super) fn start(projects: Vec<Project>, filters: &Path, house: &Arc<House>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     if projects.is_empty() {
-        return Ok(tasks);
+        return tasks;
     }
-    std::fs::create_dir_all(filters)
-        .with_context(|| format!("{} cannot be made; --filters names another", filters.display()))?;
     tasks.spawn(tell_decisions(house.tail()));
     for project in projects {
         tasks.spawn(keep_built(project.folder, filters.to_owned()));
     }
-    Ok(tasks)
+    tasks
 }
 
 async fn keep_built(folder: PathBuf, filters: PathBuf) {
-    let mut watch = Watch::new(&folder);
+    let mut watch = Watch::new(&folder, Some(&filters));
     loop {
         let (folder, filters) = (folder.clone(), filters.clone());
         let built = tokio::task::spawn_blocking(move || build_once(&folder, &filters)).await;
@@ -65,7 +64,9 @@ async fn keep_built(folder: PathBuf, filters: PathBuf) {
 /// what was saved.
 fn build_once(folder: &Path, filters: &Path) -> Result<String, BuildError> {
     let project = Project::open(folder).map_err(BuildError::Project)?;
-    let built = build(&project, Output::OnFailure, &mut |_| {})?;
+    let paint = Paint::on(&io::stdout());
+    let mut tell = |does: &str| say(&paint.dim(&format!("-- {}: {does}\n", project.name)));
+    let built = build(&project, Output::OnFailure, &mut tell)?;
     let target = place(&project.name, filters);
     let unwritable = |error| BuildError::Unwritable(target.clone(), error);
     let settings = target.with_extension("toml");
@@ -115,7 +116,7 @@ fn complain(error: &BuildError) {
     if let BuildError::Failed(_, said) = error {
         drop(stderr.write_all(said));
     }
-    let text = format!("-- not built: {error}\n");
+    let text = format!("-- not built: {error}\n-- what is in force stays\n");
     drop(stderr.write_all(text.as_bytes()));
 }
 

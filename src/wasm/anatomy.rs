@@ -33,7 +33,7 @@ pub struct Anatomy {
     /// What it was written in and made with, as the tools say: `Rust`, `C11`, `clang 18` …
     pub producers: Vec<String>,
     /// The language, as good as can be told.
-    pub language: Option<&'static str>,
+    pub language: Option<String>,
     /// Bytes of code, data, and of sections with names and debug information.
     pub parts: Parts,
 }
@@ -96,8 +96,11 @@ impl Anatomy {
             .filter(|import| grants::short(import).is_none());
         // Names of the tools, which stand for what is looked at inside.
         let foreign = foreign.filter(|import| !import.starts_with("cm32p2") && *import != "[export]$root");
+        // What stands in for WASI is Gimbal's own.
+        let foreign = foreign.filter(|import| *import != componentize::STDIO);
         found.foreign = foreign.cloned().collect();
-        found.language = language(&found.producers);
+        let guessed = || language(&found.producers).map(str::to_owned);
+        found.language = seen.language.or_else(guessed);
         found
     }
 }
@@ -113,6 +116,8 @@ pub fn check(bytes: &[u8]) -> Result<(), LoadError> {
 #[derive(Debug, Default)]
 struct Seen {
     depth: usize,
+    /// The language that the file itself names, not the modules in it.
+    language: Option<String>,
     imports: BTreeSet<String>,
     exports: BTreeSet<String>,
 }
@@ -136,9 +141,17 @@ impl Seen {
                 if name == "name" || name.starts_with(".debug") || name == "component-name" {
                     found.parts.names = found.parts.names.saturating_add(section.data().len());
                 }
+                // So the bindings for Rust name what they leave, also where marks of compilers were stripped.
+                if let Some(rest) = name.strip_prefix("component-type:wit-bindgen:") {
+                    let version = rest.split(':').next().unwrap_or_default();
+                    tool(&mut found.producers, "wit-bindgen-rust", version);
+                }
                 if let KnownCustom::Producers(fields) = section.as_known() {
                     for field in fields.into_iter().flatten() {
                         for value in field.values.into_iter().flatten() {
+                            if field.name == "language" && self.depth == 0 {
+                                self.language = Some(value.name.to_owned());
+                            }
                             tool(&mut found.producers, value.name, value.version);
                         }
                     }
@@ -190,14 +203,18 @@ fn tool(tools: &mut Vec<String>, name: &str, version: &str) {
 
 /// The language that the tools say, the most telling first: Python and JavaScript runtimes are C inside.
 fn language(producers: &[String]) -> Option<&'static str> {
-    const SIGNS: [(&str, &str); 8] = [
+    const SIGNS: [(&str, &str); 10] = [
         ("componentize-py", "Python"),
+        // What prepares the interpreter of componentize-py; it leaves no name of its own.
+        ("component-init-transform", "Python"),
         ("ComponentizeJS", "JavaScript"),
         ("componentize-js", "JavaScript"),
         ("componentize-qjs", "JavaScript"),
         ("Go ", "Go"),
         ("TinyGo", "Go"),
         ("Rust", "Rust"),
+        // Where the compiler's own mark was stripped.
+        ("wit-bindgen-rust", "Rust"),
         ("clang", "C"),
     ];
     let says = |sign: &str| {

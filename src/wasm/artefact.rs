@@ -1,6 +1,6 @@
 //! What an author's tools made becomes what is deployed: a component with its manifest outermost.
 
-use wasm_encoder::{CustomSection, Encode, Section};
+use wasm_encoder::{CustomSection, Encode, ProducersField, ProducersSection, Section};
 use wasmparser::{BinaryReader, BinaryReaderError};
 
 use super::componentize::{self, EXPORTS, Form, PACKAGE, VERSION};
@@ -19,6 +19,23 @@ pub struct Artefact {
     pub manifest: Option<Manifest>,
     /// Interfaces that Gimbal calls, `lifecycle` not counted.
     pub hooks: Vec<&'static str>,
+}
+
+impl Artefact {
+    /// Writes into it which language it was written in, where [`super::Anatomy`] finds it: the runtimes of some languages
+    /// are written in another one, and tools strip what they were.
+    pub fn mark(&mut self, language: &str) {
+        let mut languages = ProducersField::new();
+        languages.value(language, "");
+        let mut tools = ProducersField::new();
+        tools.value("gimbal", env!("CARGO_PKG_VERSION"));
+        let mut section = ProducersSection::new();
+        section
+            .field("language", &languages)
+            .field("processed-by", &tools);
+        self.bytes.push(section.id());
+        section.encode(&mut self.bytes);
+    }
 }
 
 /// Makes an artefact of a core module or a component. The manifest is `manifest` if there is one, else the outermost in
@@ -133,6 +150,20 @@ mod tests {
         );
         assert_eq!(Manifest::all(&made.bytes).last(), Some(&(0, OLD.as_bytes())));
         assert_eq!(Manifest::find(&made.bytes).unwrap().unwrap().name, "old");
+    }
+
+    #[test]
+    fn the_language_that_a_build_names_is_found() {
+        let mut made = package(&with_manifest(OLD), None).unwrap();
+        assert_eq!(crate::wasm::Anatomy::of(&made.bytes).language, None);
+        made.mark("JavaScript");
+        let found = crate::wasm::Anatomy::of(&made.bytes);
+        assert_eq!(found.language.as_deref(), Some("JavaScript"));
+        assert!(
+            found.producers.iter().any(|tool| tool.starts_with("gimbal ")),
+            "{:?}",
+            found.producers
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) fn gimbal(args: &[&str]) -> Command {
     }
     // Several run at a time; one of them would have it.
     command.env("GIMBAL_ADMIN__BIND", "");
+    // Compiled filters are kept here, not where the user keeps them.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command.args(args);
     command
 }

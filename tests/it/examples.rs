@@ -143,6 +143,7 @@ fn every_gimbal_command_in_the_readme_is_understood() {
     let lines = blocks(&text, "sh").concat();
     let commands: Vec<&str> = lines
         .lines()
+        .flat_map(|line| line.split(" && "))
         .filter_map(|line| {
             line.split(" #")
                 .next()?
@@ -155,13 +156,15 @@ fn every_gimbal_command_in_the_readme_is_understood() {
     assert!(commands.len() >= 4, "commands were found: {commands:?}");
     for command in commands {
         let mut words: Vec<&str> = command.split_whitespace().collect();
-        let is_install = words.contains(&"install");
+        let is_list = words.contains(&"list");
         match words.first_mut() {
             Some(first) if *first == "run" => *first = "check",
             // It would go on running; that it is understood is seen by asking for its help.
-            Some(first) if ["dev", "status", "top", "tail"].contains(first) => words.push("--help"),
-            // It would write beside the examples.
-            Some(first) if *first == "filter" && is_install => words.push("--help"),
+            Some(first) if ["dev", "status", "top", "tail", "record", "replay"].contains(first) => {
+                words.push("--help");
+            }
+            // They would write beside the examples, or need what others wrote.
+            Some(first) if *first == "filter" && !is_list => words.push("--help"),
             _ => {}
         }
         let output = Command::new(env!("CARGO_BIN_EXE_gimbal"))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::build::compiled;
 use super::corpus::{Entry, FrameError};
 use crate::config::problem::Problems;
 use crate::config::sidecar;
@@ -68,7 +69,7 @@ impl Trial {
         let name: Arc<str> = wasm
             .file_stem()
             .map_or_else(|| "filter".into(), |stem| stem.to_string_lossy().into());
-        let host = Host::new(None).map_err(TrialError::Engine)?;
+        let host = Host::new(compiled()).map_err(TrialError::Engine)?;
         let default = Budget::default();
         let source = Source {
             name: Arc::clone(&name),

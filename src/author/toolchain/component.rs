@@ -57,7 +57,7 @@ pub(super) fn js(project: &Project, machine: &Machine) -> Result<Recipe, Missing
     let missing = |what: &str| Missing {
         what: what.to_owned(),
         install: vec![
-            ("apt-get install nodejs npm", "Debian, Ubuntu; Node 20 or later"),
+            ("apt-get install nodejs npm", "Debian, Ubuntu; Node 18 or later"),
             ("brew install node", "macOS"),
             ("see https://nodejs.org", "everywhere"),
         ],

@@ -10,7 +10,9 @@ use anyhow::{Context, anyhow};
 
 use super::chosen::{Choice, Chosen};
 use super::lines::{cut, number, size, time};
+use super::progress::Progress;
 use crate::author::bench::{self, Cost, Sample};
+use crate::author::build::compiled;
 use crate::author::corpus::Reader;
 use crate::cli::FAILED;
 use crate::cli::paint::{Paint, print};
@@ -54,8 +56,9 @@ Examples:
 impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let choice = self.chosen.read()?;
+        // How long it takes to compile is measured: this engine takes nothing from the cache.
         let host = Host::for_trials(None, Metering::Off).map_err(|why| anyhow!(why))?;
-        let meter = Host::for_trials(None, Metering::Fuel).map_err(|why| anyhow!(why))?;
+        let meter = Host::for_trials(compiled(), Metering::Fuel).map_err(|why| anyhow!(why))?;
         let samples = self.samples(&choice)?;
         let mut setup = choice.setup.clone();
         if let Some(config) = &choice.config {
@@ -67,7 +70,9 @@ impl Args {
             (None, Some(config)) => setup.clone().with_config(config),
             _ => setup.clone(),
         };
+        let progress = Progress::compiling(&choice.setup);
         let stand = first.load_on(&host)?;
+        drop(progress);
         let steps = &stand.about().steps;
         let step = |name: &str| {
             steps
@@ -86,6 +91,9 @@ impl Args {
             "fuel",
             "memory",
         ))?;
+        let progress = Progress::compiling(&choice.setup);
+        first.load_on(&meter)?;
+        drop(progress);
         let mut over = Vec::new();
         for sample in &samples {
             let cost = bench::measure(&setup, sample, &host, &meter)

@@ -1,12 +1,11 @@
 //! `gimbal filter build`: from a project's sources to its filter.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::lines::wrapped;
+use super::progress::Progress;
 use crate::author::build::{BuildError, Built, Output, build, size};
 use crate::author::project::Project;
 use crate::cli::paint::print;
@@ -39,14 +38,14 @@ Examples:
 impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let project = Project::open(&self.project)?;
-        let output = if self.verbose {
-            Output::Through
+        // Two writers would spoil each other's lines.
+        let (output, progress) = if self.verbose {
+            (Output::Through, Progress::plain())
         } else {
-            Output::OnFailure
+            (Output::OnFailure, Progress::new())
         };
-        let progress = Progress::new(output);
         let built = build(&project, output, &mut |does| progress.tell(does));
-        progress.end();
+        drop(progress);
         match built {
             Ok(built) => {
                 print(&describe(&built))?;
@@ -62,68 +61,36 @@ impl Args {
     }
 }
 
-/// What is being done: a line that turns on a terminal, one line each elsewhere.
-struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    fn new(output: Output) -> Self {
-        // Two writers would spoil each other's lines.
-        let turns = output == Output::OnFailure && io::stderr().is_terminal();
-        Self(turns.then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        }))
-    }
-
-    fn tell(&self, does: &str) {
-        match &self.0 {
-            Some(bar) => bar.set_message(does.to_owned()),
-            // Nobody is left to tell when standard error is closed.
-            None => drop(io::stderr().write_all(format!("{does}\n").as_bytes())),
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 /// What was built, a fact in each line.
 fn describe(built: &Built) -> String {
-    let mut lines = vec![format!(
-        "{}  {}, in {}.{} s",
+    let mut text = format!(
+        "{}  {}, in {}.{} s\n",
         built.path.display(),
         size(built.size),
         built.took.as_secs(),
         built.took.subsec_millis() / 100
-    )];
-    if let Some(manifest) = &built.manifest {
-        lines.push(format!("  manifest   {} {}", manifest.name, manifest.version));
-    } else {
-        lines.push(
-            "  manifest   none; a manifest.json in the project says name, version and what it needs"
-                .to_owned(),
-        );
+    );
+    let mut say = |what: &str, value: &str| text += &wrapped(&format!("  {what:11}"), value);
+    match &built.manifest {
+        Some(manifest) => say("manifest", &format!("{} {}", manifest.name, manifest.version)),
+        None => say(
+            "manifest",
+            "none; a manifest.json in the project says name, version and what it needs",
+        ),
     }
-    lines.push(format!("  hooks      {}", built.hooks.join(", ")));
+    say("hooks", &built.hooks.join(", "));
     match &built.about {
         Ok(about) => {
-            lines.extend(about.interests.iter().map(|line| format!("  interest   {line}")));
-            lines.push(format!("  grants     {}", or_none(&about.grants.join(", "))));
-            lines.push(format!("  sha256     {}", about.digest));
+            about.interests.iter().for_each(|line| say("interest", line));
+            say("grants", or_none(&about.grants.join(", ")));
+            say("digest", &about.digest);
         }
         Err(error) => {
-            lines.push(format!("  interest   not known: {error}"));
-            lines.push("             a [config] in sidecar.toml that fits lets the build see it".to_owned());
+            say("interest", &format!("not known: {error}"));
+            say("", "a [config] in sidecar.toml that fits lets the build see it");
         }
     }
-    lines.join("\n") + "\n"
+    text
 }
 
 fn or_none(text: &str) -> &str {

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::chosen::Chosen;
 use super::lines::{size, wrapped};
+use super::progress::Progress;
+use crate::author::build::compiled;
 use crate::author::{Setup, Stand, StandError};
 use crate::cli::FAILED;
 use crate::cli::paint::{Paint, print};
@@ -73,7 +75,8 @@ struct Found {
 
 impl Found {
     fn of(setup: &Setup) -> anyhow::Result<Self> {
-        let host = Host::for_trials(None, Metering::Off).map_err(|why| anyhow!(why))?;
+        let host = Host::for_trials(compiled(), Metering::Off).map_err(|why| anyhow!(why))?;
+        let _progress = Progress::compiling(setup);
         let stand = match check_form(setup.bytes()) {
             Ok(()) => setup.load_on(&host),
             Err(error) => Err(error.into()),
@@ -137,7 +140,7 @@ impl Found {
             ),
         );
         say("kind", self.anatomy.form.unwrap_or("no WebAssembly"));
-        let language = self.anatomy.language.unwrap_or("unknown");
+        let language = self.anatomy.language.as_deref().unwrap_or("unknown");
         let made = self.anatomy.producers.join(", ");
         let made = if made.is_empty() {
             language.to_owned()

@@ -7,6 +7,7 @@ mod inspect;
 mod install;
 mod lines;
 mod new;
+mod progress;
 mod test;
 
 use std::process::ExitCode;

@@ -49,6 +49,8 @@ Examples:
   gimbal filter new stamp-tenant --lang go
   gimbal filter new hide-internal --lang rust --kind responses --dir filters/hide";
 
+/// What shells report of a process that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
 /// The command line is not enough.
 const USAGE: u8 = 2;
 
@@ -71,6 +73,9 @@ impl Args {
         }
         // A complete line is not asked about; what it leaves out takes its default.
         let asks = asks && (self.name.is_none() || self.lang.is_none());
+        if asks {
+            show_cursor_when_interrupted();
+        }
         let lang = match self.lang {
             Some(lang) => lang,
             None if asks => ask("Language", &Lang::ALL, |lang| lang.name().to_owned())?,
@@ -98,9 +103,38 @@ impl Args {
 fn ask_name() -> anyhow::Result<String> {
     let asked = Input::new()
         .with_prompt("Name of the filter")
-        .validate_with(|name: &String| check_name(name).map_err(|refusal| refusal.to_string()))
+        .validate_with(|name: &String| {
+            // Everything accepted would not fit the line that is taken back afterwards.
+            check_name(name)
+                .map_err(|refusal| format!("{}; accepted: a-z, 0-9 and single dashes", refusal.what))
+        })
         .interact_text();
     Ok(asked?)
+}
+
+/// Ctrl-C at a question ends the process: the question has hidden the cursor by then.
+fn show_cursor_when_interrupted() {
+    let watch = async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            // There may be no terminal any more.
+            drop(dialoguer::console::Term::stderr().show_cursor());
+            leave();
+        }
+    };
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(watch);
+        }
+    });
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the other thread waits for a key, and nothing can wake it"
+)]
+fn leave() {
+    std::process::exit(INTERRUPTED);
 }
 
 fn ask_folder(name: &str) -> anyhow::Result<PathBuf> {

@@ -7,8 +7,10 @@ use anyhow::anyhow;
 
 use super::chosen::{Choice, Chosen};
 use super::lines::{cut, time, wrapped};
+use super::progress::Progress;
+use crate::author::build::compiled;
 use crate::author::cases::{self, Case, Ran, Runner};
-use crate::author::stand::Decision;
+use crate::author::stand::{Decision, StandError};
 use crate::cli::FAILED;
 use crate::cli::paint::{Paint, print};
 use crate::wasm::{Host, Metering};
@@ -50,9 +52,18 @@ impl Args {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let choice = self.chosen.read()?;
         let manifest = choice.setup.manifest()?;
-        let host = Host::for_trials(None, Metering::Off).map_err(|why| anyhow!(why))?;
+        let host = Host::for_trials(compiled(), Metering::Off).map_err(|why| anyhow!(why))?;
         let mut report = Report::new();
         print(&format!("{}\n", choice.title()?))?;
+        let progress = Progress::compiling(&choice.setup);
+        let loaded = choice.setup.load_on(&host);
+        drop(progress);
+        // What is wrong with a configuration is said for each case.
+        if let Err(StandError::Load(error)) = loaded
+            && !matches!(error.step, "config" | "init")
+        {
+            return Err(anyhow!("{} cannot be loaded: {error}", choice.wasm.display()));
+        }
         let own = choice.cases_file.as_ref().map(|file| file.display().to_string());
         report.part(
             &own.unwrap_or_else(|| "no case file".to_owned()),
