@@ -59,7 +59,7 @@ pub(crate) fn run() {
             black_box(head.fields(&frame).find(&last));
         });
         time(&format!("{kind}: another opaque"), || {
-            drop(black_box(head.with_opaque(&frame, 4_711)));
+            drop(black_box(head.with_opaque(frame.clone(), 4_711)));
         });
         time(&format!("{kind}: header decoded"), || {
             drop(black_box(Command::decode(&frame)));
