@@ -34,7 +34,7 @@ impl<'a> Content<'a> {
     pub(super) fn of_frame(head: &Head, frame: &'a Frame) -> Self {
         let mut entries = Vec::with_capacity(16);
         head.fields(frame)
-            .walk(&mut |name, value| entries.push((text(name), value)));
+            .walk(&mut |name, value| entries.push((text(name), value.text())));
         Self::new(entries, head.version, frame.body())
     }
 

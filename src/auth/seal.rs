@@ -65,7 +65,7 @@ impl Seal {
                 seal = Self::Token;
             } else if name == ACCESS_KEY.as_bytes()
                 && seal == Self::Unsigned
-                && value.is_some_and(|key| !key.is_empty())
+                && value.text().is_some_and(|key| !key.is_empty())
             {
                 seal = Self::Signed;
             }

@@ -58,7 +58,7 @@ impl<'a> SendHeader<'a> {
         );
         let mut header = Self::default();
         request.fields.each(&mut |name, value| {
-            let Some(value) = value else { return };
+            let Some(value) = value.text() else { return };
             let name = if short { long_name(name) } else { name };
             match name {
                 b"producerGroup" => header.group = value,

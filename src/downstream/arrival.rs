@@ -33,8 +33,10 @@ impl Listener {
         let counts = self.openings();
         let mut drain = core.drain.clone();
         let rules = self.rules();
+        // On the heap while it lasts: a connection's task is as large as the largest thing it ever waits for.
+        let opening = Box::pin(open(tcp, peer, &rules, config.timeouts.opening));
         let opening = tokio::select! {
-            opening = open(tcp, peer, &rules, config.timeouts.opening) => opening,
+            opening = opening => opening,
             // Nothing has been asked yet, so nothing is owed.
             _ = drain.wait_for(Option::is_some) => return,
             () = admitted.is_cut() => return,
@@ -49,21 +51,26 @@ impl Listener {
         }
         match opened.spoken {
             Spoken::Remoting => {
-                let inbox = Inbox::with_bytes(config.limits.frame, opened.read);
+                // In memory of its size: a heartbeat may be kept for as long as the client is there.
+                let read = BytesMut::from(&opened.read[..]);
+                let inbox = Inbox::with_bytes(config.limits.frame, read);
+                drop((config, settings));
                 session::run(Session::new(core, place, opened.stream, opened.origin), inbox).await;
             }
             Spoken::Http2 => {
                 let Some(upstream) = self.grpc() else { return };
                 let name = &upstream.settings.upstream;
-                match upstream.dial(&opened, &config.timeouts).await {
-                    Ok(stream) => pass_on(opened, stream, config.timeouts.idle, drain, counts).await,
+                match Box::pin(upstream.dial(&opened, &config.timeouts)).await {
+                    Ok(stream) => {
+                        Box::pin(pass_on(opened, stream, config.timeouts.idle, drain, counts)).await;
+                    }
                     Err(error) => counts.note_unreachable(&settings.name, name, &error),
                 }
             }
             Spoken::Http1 => {
                 debug!(peer = %opened.origin.peer, "told a client that speaks HTTP/1 where it is");
                 // Whoever does not read it in time does without.
-                drop(timeout(READING_LIMIT, explain(opened, rules.takes_http2)).await);
+                drop(timeout(READING_LIMIT, Box::pin(explain(opened, rules.takes_http2))).await);
             }
         }
     }

@@ -39,7 +39,12 @@ impl Frame {
         if buf.len() < total {
             return Ok(None);
         }
-        let lead = buf.split_to(total).freeze();
+        let lead = if buf.len() == total {
+            // Alone in its memory, which need not be shared with what comes after it.
+            std::mem::take(buf).freeze()
+        } else {
+            buf.split_to(total).freeze()
+        };
         Ok(Some(Self {
             lead,
             tail: Bytes::new(),

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::entries::{Entries, OPAQUE_AT, Parts};
 use super::scan::{Raw, Scanner};
+use super::unescape::text;
 use super::{Code, DecodeError, EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Frame, Kind, Language};
 
 /// The head of a command. Scanning it also proves that the whole header is well formed.
@@ -29,9 +30,14 @@ pub struct Head {
 impl Head {
     /// Scans the header of `frame`.
     pub fn scan(frame: &Frame) -> Result<Self, DecodeError> {
+        Self::scan_with(frame, &mut ())
+    }
+
+    /// The same, and `sink` is shown the ext fields on the way. After an error what it was shown means nothing.
+    pub fn scan_with<'a>(frame: &'a Frame, sink: &mut impl FieldSink<'a>) -> Result<Self, DecodeError> {
         match frame.kind() {
-            Kind::Json => Self::scan_json(frame.header()),
-            Kind::Binary => Self::scan_binary(frame.header()),
+            Kind::Json => Self::scan_json(frame.header(), sink),
+            Kind::Binary => Self::scan_binary(frame.header(), sink),
         }
     }
 
@@ -48,17 +54,29 @@ impl Head {
         }
     }
 
-    fn scan_json(header: &[u8]) -> Result<Self, DecodeError> {
+    fn scan_json<'a>(header: &'a [u8], sink: &mut impl FieldSink<'a>) -> Result<Self, DecodeError> {
         let mut head = Self::bare();
         let mut scanner = Scanner::new(header);
-        scanner.object(&mut |key, value| {
+        scanner.members(&mut |scanner, key| {
+            let name = key.name();
+            if *name == *b"extFields" && scanner.peek() == Some(b'{') {
+                let start = scanner.at();
+                sink.begin();
+                scanner.object(&mut |key, value| {
+                    sink.field(&key.name(), Value(Written::Json(value)));
+                    Ok(())
+                })?;
+                head.ext_at = Some(start..scanner.at());
+                return Ok(());
+            }
+            let value = scanner.value()?;
             let int = |what| {
                 value.int().ok_or(DecodeError::Json {
                     offset: value.at,
                     expected: what,
                 })
             };
-            match &*key.name() {
+            match &*name {
                 b"code" => head.code = Code(int("an integer code")?),
                 b"opaque" => {
                     head.opaque = int("an integer opaque")?;
@@ -67,10 +85,15 @@ impl Head {
                 b"flag" => head.flag = int("an integer flag")?,
                 b"version" => head.version = int("an integer version")?,
                 b"language" => head.language = Language::from_json(value.text),
-                b"extFields" if value.is_null() => head.ext_at = None,
+                b"extFields" if value.is_null() => {
+                    sink.begin();
+                    head.ext_at = None;
+                }
                 b"extFields" => {
-                    Scanner::new(value.text).object(&mut |_key, _value| Ok(()))?;
-                    head.ext_at = Some(value.range());
+                    return Err(DecodeError::Json {
+                        offset: value.at,
+                        expected: "an object",
+                    });
                 }
                 _ => {}
             }
@@ -80,10 +103,12 @@ impl Head {
         Ok(head)
     }
 
-    fn scan_binary(header: &[u8]) -> Result<Self, DecodeError> {
+    fn scan_binary<'a>(header: &'a [u8], sink: &mut impl FieldSink<'a>) -> Result<Self, DecodeError> {
         let parts = Parts::read(header)?;
+        sink.begin();
         for entry in parts.entries() {
-            entry?;
+            let (key, value) = entry?;
+            sink.field(key, Value(Written::Binary(value)));
         }
         Ok(Self {
             code: parts.code,
@@ -119,13 +144,13 @@ impl Head {
         }
     }
 
-    /// The same frame with another opaque; the body is shared.
-    pub fn with_opaque(&self, frame: &Frame, opaque: i32) -> Result<Frame, EncodeError> {
+    /// The frame with another opaque, itself when it has this one; the body is shared.
+    pub fn with_opaque(&self, frame: Frame, opaque: i32) -> Result<Frame, EncodeError> {
         let header = frame.header();
         // A null there would make the reference reader invent an opaque of its own.
         let written = self.opaque_at.clone().and_then(|at| header.get(at));
         if opaque == self.opaque && written.is_some_and(|text| text != b"null") {
-            return Ok(frame.clone());
+            return Ok(frame);
         }
         let Some(at) = self.opaque_at.clone() else {
             // A JSON header without an opaque gets one at its front.
@@ -150,16 +175,41 @@ impl Head {
     }
 }
 
-impl Raw<'_> {
-    fn range(self) -> Range<usize> {
-        self.at..self.at.saturating_add(self.text.len())
+/// The value of one ext field, decoded when it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'a>(Written<'a>);
+
+#[derive(Debug, Clone, Copy)]
+enum Written<'a> {
+    Json(Raw<'a>),
+    Binary(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    /// The text; `None` for null, and for an empty value of the binary form.
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        match self.0 {
+            Written::Json(raw) => raw.scalar(),
+            Written::Binary(bytes) => (!bytes.is_empty()).then(|| text(bytes)),
+        }
     }
 }
 
-/// Called with each name and value of a header.
-pub(crate) type Visit<'v, 'a> = dyn FnMut(&[u8], Option<Cow<'a, str>>) + 'v;
-/// The same, for those who keep the names.
-pub(crate) type Walk<'v, 'a> = dyn FnMut(Cow<'a, [u8]>, Option<Cow<'a, str>>) + 'v;
+/// Is shown the ext fields of a header while it is scanned.
+pub trait FieldSink<'a> {
+    /// The fields begin; those of before, if any, do not count.
+    fn begin(&mut self);
+    /// The next field.
+    fn field(&mut self, name: &[u8], value: Value<'a>);
+}
+
+impl<'a> FieldSink<'a> for () {
+    fn begin(&mut self) {}
+    fn field(&mut self, _name: &[u8], _value: Value<'a>) {}
+}
+
+/// The most names that [`Fields::first_of`] looks for.
+const NAMES: usize = 4;
 
 /// The ext fields of one frame, read on demand.
 #[derive(Debug, Clone, Copy)]
@@ -174,10 +224,10 @@ impl<'a> Fields<'a> {
         let mut found = None;
         self.each(&mut |key, value| {
             if key == name.as_bytes() {
-                found = value;
+                found = Some(value);
             }
         });
-        found
+        found.and_then(Value::text)
     }
 
     /// The value of `name` as a number.
@@ -191,57 +241,48 @@ impl<'a> Fields<'a> {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// The last value among several names, in one pass: the first name of `names` that is present wins.
+    /// The value of the first of `names` that is present, in one pass; at most four names.
     pub fn first_of(&self, names: &[&str]) -> Option<Cow<'a, str>> {
-        let mut best: Option<(usize, Cow<'a, str>)> = None;
-        let mut unset = false;
+        debug_assert!(names.len() <= NAMES, "{names:?}");
+        let mut found = [None; NAMES];
         self.each(&mut |key, value| {
-            let Some(rank) = names.iter().position(|name| name.as_bytes() == key) else {
-                return;
-            };
-            match value {
-                Some(value) if best.as_ref().is_none_or(|(at, _)| rank <= *at) => best = Some((rank, value)),
-                Some(_) => {}
-                None => unset = true,
+            let at = names.iter().position(|name| name.as_bytes() == key);
+            if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
+                *slot = Some(value);
             }
         });
-        if unset {
-            // A null may have taken back an earlier value of the same name: rare enough to look again.
-            return names.iter().find_map(|name| self.find(name));
-        }
-        best.map(|(_, value)| value)
+        found.into_iter().flatten().find_map(Value::text)
     }
 
     /// Every pair as owned text, in order; what a key of pending work is made of.
     pub fn to_pairs(&self) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         self.each(&mut |key, value| {
-            if let Some(value) = value {
+            if let Some(value) = value.text() {
                 pairs.push((String::from_utf8_lossy(key).into_owned(), value.into_owned()));
             }
         });
         pairs
     }
 
-    /// Shows every pair to `visit` in one pass, in order: the name, and the value unless it is null or (binary) empty.
-    pub fn each(&self, visit: &mut Visit<'_, 'a>) {
+    /// Shows every pair to `visit` in one pass, in order.
+    pub fn each(&self, visit: &mut impl FnMut(&[u8], Value<'a>)) {
         self.walk(&mut |name, value| visit(&name, value));
     }
 
     /// As [`Fields::each`], with names that live as long as the frame.
-    pub(crate) fn walk(&self, visit: &mut Walk<'_, 'a>) {
+    pub(crate) fn walk(&self, visit: &mut impl FnMut(Cow<'a, [u8]>, Value<'a>)) {
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {
-                    visit(key.name(), value.scalar());
+                    visit(key.name(), Value(Written::Json(value)));
                     Ok(())
                 });
                 debug_assert!(walk.is_ok() || self.text.is_empty(), "scanned before");
             }
             Kind::Binary => {
                 for (key, value) in Entries::new(self.text).flatten() {
-                    let value = (!value.is_empty()).then(|| String::from_utf8_lossy(value));
-                    visit(Cow::Borrowed(key), value);
+                    visit(Cow::Borrowed(key), Value(Written::Binary(value)));
                 }
             }
         }
@@ -262,7 +303,7 @@ mod tests {
     fn an_opaque_is_replaced_and_nothing_else() {
         let frame = frame(r#"{"code":10,"extFields":{"opaque":"7"},"flag":0,"opaque":7,"version":401}"#);
         let head = Head::scan(&frame).unwrap();
-        let patched = head.with_opaque(&frame, -1234).unwrap();
+        let patched = head.with_opaque(frame, -1234).unwrap();
         assert_eq!(
             patched.header(),
             br#"{"code":10,"extFields":{"opaque":"7"},"flag":0,"opaque":-1234,"version":401}"#
@@ -281,7 +322,7 @@ mod tests {
     fn a_missing_opaque_is_added() {
         for header in ["{}", r#"{"code":10}"#, r#"{ "zzz":1}"#] {
             let frame = frame(header);
-            let patched = Head::scan(&frame).unwrap().with_opaque(&frame, 5).unwrap();
+            let patched = Head::scan(&frame).unwrap().with_opaque(frame, 5).unwrap();
             assert_eq!(Head::scan(&patched).unwrap().opaque, 5, "{header}");
         }
     }

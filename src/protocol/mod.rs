@@ -26,12 +26,13 @@ mod head;
 mod json;
 mod language;
 mod scan;
+mod unescape;
 
 pub use code::{Code, request, response};
 pub use command::{Command, Field, OWN_VERSION, Text, version_name};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{FRAME_LIMIT, Frame, Kind};
-pub use head::{Fields, Head};
+pub use head::{FieldSink, Fields, Head, Value};
 pub use language::Language;
 
 /// Bit 0 of `flag`: the frame is a response.

@@ -4,8 +4,10 @@
 //! What fastjson 1 and 2 both accept but no client writes (single quotes, comments, trailing commas) is refused.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::DecodeError;
+use super::unescape::{text, unescape};
 
 /// Nesting beyond which a header is refused.
 const DEPTH_LIMIT: usize = 64;
@@ -24,9 +26,16 @@ pub(super) struct Raw<'a> {
     pub(super) text: &'a [u8],
     /// Where it starts, in bytes from the start of the text scanned.
     pub(super) at: usize,
+    /// It is a string with an escape in it.
+    pub(super) is_escaped: bool,
 }
 
 impl<'a> Raw<'a> {
+    /// Where it stands in the text scanned.
+    pub(super) fn range(self) -> Range<usize> {
+        self.at..self.at.saturating_add(self.text.len())
+    }
+
     /// Whether this is the literal `null`.
     pub(super) fn is_null(self) -> bool {
         self.text == b"null"
@@ -35,9 +44,10 @@ impl<'a> Raw<'a> {
     /// The value as text: strings decoded, everything else as it is written, as fastjson does; `None` for `null`.
     pub(super) fn scalar(self) -> Option<Cow<'a, str>> {
         match self.text.first()? {
-            b'"' => Some(unescape(self.inner())),
+            b'"' if self.is_escaped => Some(unescape(self.inner())),
+            b'"' => Some(text(self.inner())),
             _ if self.is_null() => None,
-            _ => Some(String::from_utf8_lossy(self.text)),
+            _ => Some(text(self.text)),
         }
     }
 
@@ -52,6 +62,9 @@ impl<'a> Raw<'a> {
     /// An integer as fastjson reads one: a number (cut at the point), a boolean, or a string of digits; an empty
     /// string and `null` are 0. `None` beyond 32 bits and for anything else.
     pub(super) fn int(self) -> Option<i32> {
+        if let Some(number) = digits(self.text) {
+            return Some(number);
+        }
         let text = std::str::from_utf8(self.inner()).ok()?;
         match self.text.first()? {
             b'"' if matches!(text, "" | "null") => Some(0),
@@ -63,6 +76,17 @@ impl<'a> Raw<'a> {
             },
         }
     }
+}
+
+/// A number written in at most nine digits and nothing else, as most are.
+fn digits(text: &[u8]) -> Option<i32> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    text.iter().try_fold(0_i32, |sum, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| sum.wrapping_mul(10).wrapping_add(i32::from(digit)))
+    })
 }
 
 /// The whole part of a number with a point or an exponent, when it has one and fits.
@@ -82,12 +106,13 @@ fn whole(number: &str) -> Option<i32> {
 pub(super) struct Key<'a> {
     /// Without quotes, escapes kept.
     pub(super) text: &'a [u8],
+    is_escaped: bool,
 }
 
 impl<'a> Key<'a> {
     /// The key with its escapes decoded: an escaped spelling must not hide a field from those who look for it.
     pub(super) fn name(self) -> Cow<'a, [u8]> {
-        if self.text.contains(&b'\\') {
+        if self.is_escaped {
             Cow::Owned(unescape(self.text).into_owned().into_bytes())
         } else {
             Cow::Borrowed(self.text)
@@ -113,15 +138,18 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte.
+    #[inline]
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn step(&mut self) {
         self.at = self.at.saturating_add(1);
     }
 
     /// Goes over blanks.
+    #[inline]
     pub(super) fn blanks(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.step();
@@ -129,6 +157,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes over this byte, when it is the next one.
+    #[inline]
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         if found {
@@ -138,9 +167,25 @@ impl<'a> Scanner<'a> {
     }
 
     /// Visits every member of the object at the current position; `visit` gets the key and the value.
+    #[inline]
     pub(super) fn object(
         &mut self,
-        visit: &mut dyn FnMut(Key<'a>, Raw<'a>) -> Result<(), DecodeError>,
+        visit: &mut impl FnMut(Key<'a>, Raw<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.members(&mut |scanner, key| {
+            // Nearly all ext fields are strings without an escape.
+            let value = match scanner.simple() {
+                Some(string) => string,
+                None => scanner.value()?,
+            };
+            visit(key, value)
+        })
+    }
+
+    /// Visits every key of the object at the current position; `visit` stands at its value and goes over it.
+    pub(super) fn members(
+        &mut self,
+        visit: &mut impl FnMut(&mut Self, Key<'a>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         self.blanks();
         if !self.eat(b'{') {
@@ -152,13 +197,19 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.blanks();
-            let key = self.key()?;
+            let key = match self.simple() {
+                Some(string) => Key {
+                    text: string.inner(),
+                    is_escaped: false,
+                },
+                None => self.key()?,
+            };
             self.blanks();
             if !self.eat(b':') {
                 return Err(self.error("':' after a key"));
             }
-            let value = self.value()?;
-            visit(key, value)?;
+            self.blanks();
+            visit(self, key)?;
             self.blanks();
             if self.eat(b'}') {
                 return Ok(());
@@ -180,12 +231,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key: a string, or the bare word that fastjson writes for integer keys.
+    #[inline]
     pub(super) fn key(&mut self) -> Result<Key<'a>, DecodeError> {
         if self.peek() == Some(b'"') {
-            let at = self.at;
-            let text = self.string()?;
+            let string = self.string()?;
             return Ok(Key {
-                text: Raw { text, at }.inner(),
+                text: string.inner(),
+                is_escaped: string.is_escaped,
             });
         }
         let start = self.at;
@@ -196,23 +248,55 @@ impl<'a> Scanner<'a> {
             self.step();
         }
         match self.text.get(start..self.at) {
-            Some(text) if !text.is_empty() => Ok(Key { text }),
+            Some(text) if !text.is_empty() => Ok(Key {
+                text,
+                is_escaped: false,
+            }),
             _ => Err(self.error("a key")),
         }
     }
 
+    /// A string without escapes, if that is what comes next; otherwise it stays where it is.
+    #[inline]
+    fn simple(&mut self) -> Option<Raw<'a>> {
+        let (b'"', rest) = self.text.get(self.at..)?.split_first()? else {
+            return None;
+        };
+        let len = plain(rest);
+        if rest.get(len) != Some(&b'"') {
+            return None;
+        }
+        let (at, end) = (self.at, self.at.saturating_add(len).saturating_add(2));
+        self.at = end;
+        Some(Raw {
+            text: self.text.get(at..end)?,
+            at,
+            is_escaped: false,
+        })
+    }
+
     /// A string with its quotes.
-    pub(super) fn string(&mut self) -> Result<&'a [u8], DecodeError> {
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<Raw<'a>, DecodeError> {
         let start = self.at;
+        let mut is_escaped = false;
         self.step();
         loop {
+            let rest = self.text.get(self.at..).unwrap_or_default();
+            self.at = self.at.saturating_add(plain(rest));
             match self.peek() {
                 Some(b'"') => {
                     self.step();
-                    return Ok(self.text.get(start..self.at).unwrap_or_default());
+                    return Ok(Raw {
+                        text: self.text.get(start..self.at).unwrap_or_default(),
+                        at: start,
+                        is_escaped,
+                    });
                 }
-                Some(b'\\') => self.escape()?,
-                Some(_) => self.step(),
+                Some(_backslash) => {
+                    is_escaped = true;
+                    self.escape()?;
+                }
                 None => return Err(self.error("a closing quote")),
             }
         }
@@ -230,27 +314,44 @@ impl<'a> Scanner<'a> {
             _ => return Err(self.error("a known escape")),
         };
         self.step();
-        for _ in 0..digits {
-            if !self.peek().is_some_and(|digit| digit.is_ascii_hexdigit()) {
-                return Err(self.error("a hex digit"));
-            }
-            self.step();
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let found = rest
+            .iter()
+            .take(digits)
+            .take_while(|digit| digit.is_ascii_hexdigit())
+            .count();
+        self.at = self.at.saturating_add(found);
+        if found < digits {
+            return Err(self.error("a hex digit"));
         }
         Ok(())
     }
 
     /// Any value, skipped as a whole.
+    #[inline]
     pub(super) fn value(&mut self) -> Result<Raw<'a>, DecodeError> {
         self.blanks();
         let start = self.at;
+        match self.peek() {
+            Some(b'"') => return self.string(),
+            Some(b'{' | b'[') => self.nested()?,
+            _ => self.word()?,
+        }
+        Ok(Raw {
+            text: self.text.get(start..self.at).unwrap_or_default(),
+            at: start,
+            is_escaped: false,
+        })
+    }
+
+    /// An object or an array with all that is in it.
+    fn nested(&mut self) -> Result<(), DecodeError> {
         let mut closers = [0_u8; DEPTH_LIMIT];
         let mut depth = 0_usize;
         loop {
             self.blanks();
             match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                }
+                Some(b'"') => drop(self.string()?),
                 Some(open @ (b'{' | b'[')) => {
                     let slot = closers.get_mut(depth).ok_or_else(|| self.error("less nesting"))?;
                     *slot = if open == b'{' { b'}' } else { b']' };
@@ -265,15 +366,11 @@ impl<'a> Scanner<'a> {
                     depth = top;
                     self.step();
                 }
-                Some(b',' | b':') if depth > 0 => self.step(),
-                Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => self.word()?,
-                _ => return Err(self.error("a value")),
+                Some(b',' | b':') => self.step(),
+                _ => self.word()?,
             }
             if depth == 0 {
-                return Ok(Raw {
-                    text: self.text.get(start..self.at).unwrap_or_default(),
-                    at: start,
-                });
+                return Ok(());
             }
         }
     }
@@ -294,6 +391,9 @@ impl<'a> Scanner<'a> {
                 && word.iter().any(u8::is_ascii_digit)
                 && !matches!(word.first(), Some(b'e' | b'E'))
         };
+        if word.is_empty() {
+            return Err(self.error("a value"));
+        }
         if matches!(word, b"null" | b"true" | b"false") || number() {
             return Ok(());
         }
@@ -302,62 +402,29 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Decodes the inside of a JSON string that was scanned before; bad UTF-8 and lone surrogates become U+FFFD.
-pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
-    if !inner.contains(&b'\\') {
-        return String::from_utf8_lossy(inner);
+/// How many bytes come before the first quote or backslash.
+#[inline]
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_ne_bytes([b'\\'; 8]);
+    /// The top bit of every byte that is zero; above the first one it may be set wrongly.
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & TOPS
     }
-    let text = String::from_utf8_lossy(inner);
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
+    let (words, rest) = text.as_chunks::<8>();
+    let mut at = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
+        if found != 0 {
+            return at.saturating_add(found.trailing_zeros() as usize / 8);
         }
-        match chars.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => out.push('\r'),
-            Some('b') => out.push('\u{8}'),
-            Some('f' | 'F') => out.push('\u{c}'),
-            Some('v') => out.push('\u{b}'),
-            Some('u') => out.push(unicode(&mut chars)),
-            Some('x') => out.push(hex(&mut chars, 2).and_then(char::from_u32).unwrap_or_default()),
-            Some(octal @ '0'..='7') => out.extend(octal.to_digit(8).and_then(char::from_u32)),
-            Some(other) => out.push(other),
-            None => out.push('\\'),
-        }
+        at = at.saturating_add(8);
     }
-    Cow::Owned(out)
-}
-
-/// The character of `\uXXXX`, with its low surrogate when it needs one.
-fn unicode(chars: &mut std::str::Chars<'_>) -> char {
-    let Some(high) = hex(chars, 4) else {
-        return char::REPLACEMENT_CHARACTER;
-    };
-    if !(0xD800..0xDC00).contains(&high) {
-        return char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER);
-    }
-    let mut ahead = chars.clone();
-    if ahead.next() == Some('\\')
-        && ahead.next() == Some('u')
-        && let Some(low) = hex(&mut ahead, 4).filter(|low| (0xDC00..0xE000).contains(low))
-    {
-        *chars = ahead;
-        let code = 0x10000_u32.saturating_add((high & 0x3FF) << 10) | (low & 0x3FF);
-        return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    }
-    char::REPLACEMENT_CHARACTER
-}
-
-fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<u32> {
-    let mut value = 0_u32;
-    for _ in 0..digits {
-        value = (value << 4) | chars.next()?.to_digit(16)?;
-    }
-    Some(value)
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    at.saturating_add(rest.iter().position(is_special).unwrap_or(rest.len()))
 }
 
 #[cfg(test)]
@@ -365,12 +432,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_of_every_kind_are_decoded() {
-        assert_eq!(
-            unescape(br#"a\u0001b\n\"\\\/\ud83d\ude00"#),
-            "a\u{1}b\n\"\\/\u{1F600}"
-        );
-        assert_eq!(unescape(br"\ud83dx"), "\u{FFFD}x", "a lone surrogate is replaced");
+    fn the_end_of_a_string_is_found_wherever_it_is() {
+        for len in 0..40 {
+            for (stop, rest) in [("\"", ",1"), ("\\", "n\""), ("\"\"", "\\\"")] {
+                let before = "\u{e9}\u{1}\u{7f}a!#[]\u{ff}"
+                    .chars()
+                    .cycle()
+                    .take(len)
+                    .collect::<String>();
+                let text = format!("{before}{stop}{rest}");
+                assert_eq!(plain(text.as_bytes()), before.len(), "{text:?}");
+            }
+        }
+        assert_eq!(plain(b"0123456789"), 10, "nothing special");
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Proxy {
     refresher: JoinHandle<()>,
     /// Looks after certificates towards brokers.
     watcher: JoinHandle<()>,
+    /// Tells sessions of new chains.
+    teller: JoinHandle<()>,
 }
 
 impl Proxy {
@@ -154,6 +156,7 @@ impl Proxy {
             admission: Arc::new(Admission::default()),
         });
         let mut proxy = Self {
+            teller: runtime.spawn(tell_of_chains(Arc::clone(&shared.core))),
             shared,
             filters,
             keeper: None,
@@ -322,6 +325,7 @@ impl Proxy {
             "no longer accepting; letting sessions finish"
         );
         self.drain.send_replace(Some(deadline));
+        self.shared.core.sessions.wake_all();
         self.shared.sessions.close();
         if timeout_at(deadline, self.shared.sessions.wait()).await.is_err() {
             warn!(
@@ -342,11 +346,20 @@ impl Drop for Proxy {
         self.shared.stop.cancel();
         self.refresher.abort();
         self.watcher.abort();
+        self.teller.abort();
         if let Some(keeper) = &self.keeper {
             keeper.abort();
         }
         // Sessions keep the workers alive that they run on.
         self.shared.workers.stop();
+    }
+}
+
+/// Wakes every session when another chain is in force.
+async fn tell_of_chains(core: Arc<Core>) {
+    let mut generations = core.filters.generations();
+    while generations.changed().await.is_ok() {
+        core.sessions.wake_all();
     }
 }
 

@@ -88,13 +88,9 @@ pub fn plan(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
 
 /// The broker that the request itself names.
 fn named(code: Code, names: &Named<'_>, body: &[u8]) -> Option<Plan> {
-    let in_body;
     let name = match code {
-        rq::BATCH_ACK_MESSAGE => {
-            in_body = AckBatch::decode(body).ok()?.broker_name;
-            in_body.as_str()
-        }
-        _ => names.broker(code)?,
+        rq::BATCH_ACK_MESSAGE => AckBatch::decode(body).ok()?.broker_name,
+        _ => names.broker(code)?.into_owned(),
     };
     if name.is_empty() {
         return None;
@@ -102,12 +98,12 @@ fn named(code: Code, names: &Named<'_>, body: &[u8]) -> Option<Plan> {
     if name.starts_with(MOCK_PREFIX) {
         let (topic, queue) = names.static_queue()?;
         return Some(Plan::StaticQueue {
-            mock: name.to_owned(),
-            topic: topic.to_owned(),
+            mock: name,
+            topic: topic.into_owned(),
             queue,
         });
     }
-    Some(Plan::Broker(name.to_owned()))
+    Some(Plan::Broker(name))
 }
 
 fn unnamed(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
@@ -132,7 +128,7 @@ fn unnamed(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
             topic: names.topic_text().unwrap_or_default(),
         },
         rq::GET_CONSUMER_LIST_BY_GROUP => Plan::Registration {
-            group: names.consumer_group().unwrap_or_default().to_owned(),
+            group: names.consumer_group().unwrap_or_default().into_owned(),
         },
         rq::CHECK_CLIENT_CONFIG | rq::QUERY_ASSIGNMENT => {
             Plan::AnyOfTopic(ClientConfig::decode(body).unwrap_or_default().topic().to_owned())
@@ -147,7 +143,8 @@ fn unnamed(code: Code, names: &Named<'_>, body: &[u8]) -> Plan {
 
 /// The broker named in the POP handle of an ack.
 fn handle_broker(names: &Named<'_>) -> Option<String> {
-    let name = names.handle()?.split(' ').nth(HANDLE_BROKER)?;
+    let handle = names.handle()?;
+    let name = handle.split(' ').nth(HANDLE_BROKER)?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::State;
 use super::capture::Captured;
-use super::opaques::Seed;
+use super::dispatch::Course;
 use super::request::{is_pull, is_send};
 use super::traces::sampled;
 use crate::filter::{Client, Decided, Phase, Trail};
@@ -22,6 +22,7 @@ use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
 use crate::route;
 use crate::telemetry::{Brief, Context, Decision, Observers, Outcome, Record, Way};
+use crate::upstream::Seed;
 
 /// Pairs of topic and group that a session remembers, those used last first.
 const NAMES_KEPT: usize = 32;
@@ -81,9 +82,9 @@ impl Ledger {
         Self {
             observers,
             peer: client.peer.to_string().into(),
-            requests: HashMap::with_hasher(Seed::new()),
+            requests: HashMap::with_hasher(Seed::default()),
             twins: Vec::new(),
-            pushes: HashMap::with_hasher(Seed::new()),
+            pushes: HashMap::with_hasher(Seed::default()),
             names: Vec::new(),
         }
     }
@@ -125,7 +126,7 @@ impl Ledger {
             oneway: head.is_oneway(),
             began: now,
             left: now,
-            named: self.named(names.topic(head.code), names.group()),
+            named: self.named(names.topic(head.code).as_deref(), names.group().as_deref()),
             broker: None,
             user: None,
             outcome: Outcome::Forwarded,
@@ -265,12 +266,19 @@ impl Drop for Ledger {
 }
 
 impl State {
-    /// A request of the client came in.
-    pub(super) fn begin(&mut self, head: &Head, frame: &Frame, names: &route::Named<'_>, now: Instant) {
+    /// A request of the client came in; where it goes.
+    pub(super) fn begin(
+        &mut self,
+        head: &Head,
+        frame: &Frame,
+        names: &route::Named<'_>,
+        now: Instant,
+    ) -> Course {
         let open = self.ledger.open(Way::Request, (head, frame), names, now);
         if let Some(twin) = self.ledger.requests.insert(head.opaque, open) {
             self.ledger.twins.push((head.opaque, twin));
         }
+        self.course(head.code, names, frame.body())
     }
 
     /// Its span, if it becomes one.
@@ -393,9 +401,9 @@ impl State {
 
     /// The session is over: what is open has been abandoned.
     pub(super) fn abandon(&mut self, outcome: Outcome) {
-        let requests = std::mem::replace(&mut self.ledger.requests, HashMap::with_hasher(Seed::new()));
+        let requests = std::mem::replace(&mut self.ledger.requests, HashMap::with_hasher(Seed::default()));
         let twins = std::mem::take(&mut self.ledger.twins);
-        let pushes = std::mem::replace(&mut self.ledger.pushes, HashMap::with_hasher(Seed::new()));
+        let pushes = std::mem::replace(&mut self.ledger.pushes, HashMap::with_hasher(Seed::default()));
         let all = requests
             .into_values()
             .chain(twins.into_iter().map(|(_, twin)| twin));

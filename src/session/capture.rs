@@ -309,7 +309,7 @@ impl Session {
         let named = {
             let fields = head.fields(frame);
             let named = route::Named::of(head.code, &fields);
-            Named::new(named.topic(head.code), named.group())
+            Named::new(named.topic(head.code).as_deref(), named.group().as_deref())
         };
         self.core.tap.offer(Captured {
             at: Instant::now(),

@@ -11,22 +11,22 @@ use super::request::{Request, is_send};
 use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
-use crate::protocol::{Command, Frame, Head, Kind, response};
+use crate::protocol::{Code, Command, Frame, Head, Kind, response};
 use crate::route::{LookupError, Named, Plan, plan, refusal};
 use crate::socket::LARGE_FRAME;
 use crate::telemetry::Outcome;
 use crate::upstream::Reply;
 
 impl Session {
-    /// Takes one request of the client.
-    pub(super) fn request(self: &Arc<Self>, state: &mut State, head: Head, frame: Frame, now: Instant) {
+    /// Takes one request of the client, which has begun.
+    pub(super) fn request(
+        self: &Arc<Self>,
+        state: &mut State,
+        (head, frame, course): (Head, Frame, Course),
+        now: Instant,
+    ) {
         let config = self.core.config.load();
         state.speaks = Some((head.language, head.version));
-        let early = {
-            let names = Named::of(head.code, &head.fields(&frame));
-            state.begin(&head, &frame, &names, now);
-            plan(head.code, &names, frame.body())
-        };
         let Some((head, frame)) = self.kept_apart(state, head, frame) else {
             return;
         };
@@ -43,7 +43,7 @@ impl Session {
             );
             return;
         }
-        self.judge(state, &config, (head, frame, early), now);
+        self.judge(state, &config, (head, frame, course), now);
     }
 
     /// Heartbeats and unregistrations are kept for as long as the client is there: they may not be of any size, and not
@@ -75,14 +75,14 @@ impl Session {
     /// Goes on with a request that nobody has anything against.
     pub(super) fn admit(self: &Arc<Self>, state: &mut State, request: Request) {
         let names = Named::of(request.head.code, &request.head.fields(&request.frame));
-        let plan = plan(request.head.code, &names, request.frame.body());
-        drop(names);
+        let course = state.course(request.head.code, &names, request.frame.body());
         state.note_left(request.head.opaque);
-        self.dispatch(state, request, plan);
+        self.dispatch(state, request, course);
     }
 
     /// Goes on with a request to where it belongs.
-    pub(super) fn dispatch(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
+    pub(super) fn dispatch(self: &Arc<Self>, state: &mut State, request: Request, course: Course) {
+        let Course { plan, is_news } = course;
         if matches!(plan, Plan::TopicRoute | Plan::ClusterInfo) {
             state.will_end(request.head.opaque, Outcome::Answered);
         }
@@ -92,10 +92,15 @@ impl Session {
             Plan::NameServer { every } => self.ask_name_server(state, request, every),
             Plan::Heartbeat => self.heartbeat(state, request),
             Plan::Unregister => self.unregister(state, &request),
-            other => match self.place.broker.clone() {
-                Some(port) => self.dispatch_on_port(state, request, &other, &port),
-                None => self.dispatch_on_shared(state, request, other),
-            },
+            other => {
+                if let Some(port) = self.place.broker.clone() {
+                    return self.dispatch_on_port(state, request, &other, &port);
+                }
+                if is_news && matches!(other, Plan::Broker(_) | Plan::Send { .. }) {
+                    self.note_send(state, &request);
+                }
+                self.dispatch_on_shared(state, request, other);
+            }
         }
     }
 
@@ -111,17 +116,13 @@ impl Session {
 
     fn dispatch_on_shared(self: &Arc<Self>, state: &mut State, request: Request, plan: Plan) {
         match plan {
-            Plan::Broker(name) => {
-                self.note_send(state, &request);
-                self.forward(state, &name, request, Reply::Client);
-            }
+            Plan::Broker(name) => self.forward(state, &name, request, Reply::Client),
             Plan::StaticQueue { ref topic, .. } | Plan::AnyOfTopic(ref topic) | Plan::Query { ref topic } => {
                 let topic = topic.clone();
                 self.with_route(state, topic, request, plan);
             }
             Plan::Send { ref topic, .. } => {
                 let topic = topic.clone();
-                self.note_send(state, &request);
                 if state.note_topic(&topic) {
                     debug!(peer = %self.peer, topic, "a send on the shared address names no broker");
                 }
@@ -235,9 +236,6 @@ impl Session {
 
     /// Learns the topic of a producer's send: its masters must all know this producer.
     fn note_send(self: &Arc<Self>, state: &mut State, request: &Request) {
-        if !is_send(request.head.code) || !state.beat.as_ref().is_some_and(Beat::has_producers) {
-            return;
-        }
         let fields = request.head.fields(&request.frame);
         let Some(topic) = fields.first_of(&["b", "topic"]) else {
             return;
@@ -258,6 +256,29 @@ impl Session {
         state.sent_away = Some(now);
         state.due_by(now + LINGER);
         true
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) struct Course {
+    plan: Plan,
+    /// It is a producer's first send to its topic.
+    is_news: bool,
+}
+
+impl State {
+    /// Where a request goes that names these.
+    pub(super) fn course(&self, code: Code, names: &Named<'_>, body: &[u8]) -> Course {
+        let is_news = is_send(code)
+            && self.beat.as_ref().is_some_and(Beat::has_producers)
+            && names
+                .topic(code)
+                .is_some_and(|topic| !self.topics.contains(&*topic));
+        Course {
+            plan: plan(code, names, body),
+            is_news,
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::held::{Held, Lane, Stage};
-use super::request::{Request, is_send};
+use super::dispatch::Course;
+use super::held::{Held, Stage};
+use super::request::Request;
 use super::{Session, State};
 use crate::auth::{Identity, Refusal, Seal};
 use crate::config::Config;
@@ -17,7 +18,7 @@ use crate::filter::{
 };
 use crate::protocol::request as rq;
 use crate::protocol::{Code, Command, Frame, Head, response};
-use crate::route::{Plan, max_hold, max_wait, wait_after_hold};
+use crate::route::{max_hold, max_wait, wait_after_hold};
 use crate::telemetry::{Context, Outcome};
 
 /// How long a connection that a filter closes may take to get its last answers out.
@@ -36,8 +37,6 @@ pub(super) struct Ticket {
     pub(super) identity: Identity,
     /// Whether a change breaks a signature.
     pub(super) seal: Seal,
-    /// Sends to one queue stay in order.
-    pub(super) lane: Option<Lane>,
     /// The trace that is written into it.
     trace: Option<Box<Context>>,
     /// As the client sent it, of heartbeats.
@@ -61,7 +60,7 @@ impl Session {
         self: &Arc<Self>,
         state: &mut State,
         config: &Config,
-        (head, frame, early): (Head, Frame, Plan),
+        (head, frame, course): (Head, Frame, Course),
         now: Instant,
     ) {
         let chain = self.meet(state);
@@ -78,7 +77,7 @@ impl Session {
                 frame,
                 own: None,
             };
-            return self.dispatch(state, request, early);
+            return self.dispatch(state, request, course);
         }
         let mut ticket = ticket(config, (&head, &frame), now);
         ticket.trace = self.trace_for(state, &head, &ticket);
@@ -99,9 +98,7 @@ impl Session {
         }
         self.tap_request(state, (&head, &frame), ticket.identity.user());
         let subject = self.subject(state, (head, frame), &ticket);
-        if let Some(lane) = &ticket.lane
-            && state.filters.has_lane(lane)
-        {
+        if state.filters.holds_lane_of(&subject) {
             return state.hold(Held::behind(subject, ticket));
         }
         self.ask(state, &chain, 0, (Box::new(subject), ticket));
@@ -373,7 +370,6 @@ pub(super) fn ticket(config: &Config, (head, frame): (&Head, &Frame), now: Insta
         deadline_held: now + wait_after_hold(head.code, wait),
         hold_until: now + max_hold(head.code, &fields, wait),
         seal: Seal::of(&fields),
-        lane: is_send(head.code).then(|| Lane::of(&fields)),
         trace: None,
         own: (head.code == rq::HEART_BEAT).then(|| (head.clone(), frame.clone())),
         identity,

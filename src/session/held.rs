@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::filtering::Ticket;
+use super::request::is_send;
 use super::{Session, State};
 use crate::filter::{Chain, Client, Names, Subject};
 use crate::protocol::body::{ClientConfig, Heartbeat, QueueSet};
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, FLAG_RESPONSE, Fields, Frame, Head, response};
+use crate::protocol::{Code, Command, FLAG_RESPONSE, Frame, Head, response};
 use crate::telemetry::Outcome;
 
 /// Requests of one client that may be held at a time; beyond it the client is not read.
@@ -57,22 +58,28 @@ pub(super) enum Stage {
 pub(super) struct Held {
     subject: Subject,
     ticket: Ticket,
+    /// Sends to one queue stay in order.
+    lane: Option<Lane>,
     until: Instant,
     stage: Stage,
     bytes: usize,
 }
 
 impl Lane {
-    /// Of a send with these fields.
-    pub(super) fn of(fields: &Fields<'_>) -> Self {
-        Self {
+    /// Of a send, as it came.
+    fn of(subject: &Subject) -> Option<Self> {
+        if !is_send(subject.request_code()) {
+            return None;
+        }
+        let fields = subject.fields_as_they_came();
+        Some(Self {
             topic: fields.first_of(&["b", "topic"]).unwrap_or_default().into_owned(),
             broker: fields.first_of(&["n", "bname"]).unwrap_or_default().into_owned(),
             queue: fields
                 .first_of(&["e", "queueId"])
                 .and_then(|queue| queue.parse().ok())
                 .unwrap_or(-1),
-        }
+        })
     }
 }
 
@@ -83,6 +90,7 @@ impl Held {
         let until = Instant::now() + wait;
         Self {
             bytes: subject.len(),
+            lane: Lane::of(&subject),
             subject,
             ticket,
             until,
@@ -94,6 +102,7 @@ impl Held {
     pub(super) fn behind(subject: Subject, ticket: Ticket) -> Self {
         Self {
             bytes: subject.len(),
+            lane: Lane::of(&subject),
             until: ticket.deadline,
             subject,
             ticket,
@@ -125,11 +134,13 @@ impl Filters {
         self.held_bytes
     }
 
-    /// Whether a send to this queue is held.
-    pub(super) fn has_lane(&self, lane: &Lane) -> bool {
-        self.held
-            .iter()
-            .any(|held| held.ticket.lane.as_ref() == Some(lane))
+    /// Whether this is a send, and another one to its queue is held.
+    pub(super) fn holds_lane_of(&self, subject: &Subject) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        let lane = Lane::of(subject);
+        lane.is_some() && self.held.iter().any(|held| held.lane == lane)
     }
 
     /// The client as the command with this head shows it.
@@ -171,7 +182,7 @@ impl Filters {
     fn take_ready(&mut self, now: Instant) -> Option<Held> {
         let mut busy = HashSet::new();
         let at = self.held.iter().position(|held| {
-            let is_first = held.ticket.lane.as_ref().is_none_or(|lane| busy.insert(lane));
+            let is_first = held.lane.as_ref().is_none_or(|lane| busy.insert(lane));
             held.until <= now || (is_first && matches!(held.stage, Stage::Behind))
         })?;
         self.take(at)
@@ -205,9 +216,7 @@ impl State {
         self.filters.held_bytes = self.filters.held_bytes.saturating_add(held.bytes);
         // A send that is held again is still before those that wait behind it.
         let behind = |other: &Held| {
-            matches!(other.stage, Stage::Behind)
-                && held.ticket.lane.is_some()
-                && other.ticket.lane == held.ticket.lane
+            matches!(other.stage, Stage::Behind) && held.lane.is_some() && other.lane == held.lane
         };
         let at = match held.stage {
             Stage::Behind => None,

@@ -41,7 +41,7 @@ impl Session {
         let this = Arc::clone(self);
         state.spawn(async move {
             if attempt > 0 {
-                this.wait_to_come_back(attempt, &name, &wake).await;
+                Box::pin(this.wait_to_come_back(attempt, &name, &wake)).await;
             }
             let outcome = this.drive(id, attempt, &name, &wake).await;
             this.link_lost(id, attempt, &outcome);
@@ -74,7 +74,7 @@ impl Session {
         let config = self.core.config.load_full();
         let directory = &self.core.directory;
         let place = match attempt {
-            0 => directory.resolve(broker).await,
+            0 => Box::pin(directory.resolve(broker)).await,
             // Coming back: every session of a broker does so at once, and the table is asked for as long as it is used.
             _ => directory.address(broker).ok_or(LookupError::Unknown),
         };
@@ -84,7 +84,8 @@ impl Session {
         };
         let peer = Peer::broker(broker, &place.address);
         let caller = Some(self.caller());
-        let dialled = self.core.dialler.connect(&peer, config.timeouts.connect, caller);
+        // On the heap while it lasts: a link's task is as large as the largest thing it ever waits for.
+        let dialled = Box::pin(self.core.dialler.connect(&peer, config.timeouts.connect, caller));
         let Connection { stream, life } = match dialled.await {
             Ok(connection) => connection,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! The task of one link once it is open: greets, and then reads what the broker sends.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +27,7 @@ impl Session {
     /// The link that serves this broker; opened when there is none.
     pub(super) fn link(self: &Arc<Self>, state: &mut State, broker: &str) -> u32 {
         self.follow_moves(state);
-        if let Some(id) = state.by_broker.get(broker) {
-            let id = *id;
+        if let Some(id) = state.link_of(broker) {
             if let Some(slot) = state
                 .links
                 .get(&id)
@@ -138,6 +138,7 @@ impl Session {
     ) -> Option<ReadError> {
         let inbox = Inbox::new(self.core.config.load().limits.frame);
         let mut incoming = Incoming::new(inbox, Side::Broker);
+        let mut woken = pin!(wake.notified());
         loop {
             let room = self.client_room.notified();
             let status = self.link_status(id)?;
@@ -161,7 +162,7 @@ impl Session {
                     // Room for more of the client's commands.
                     self.wake.notify_one();
                 }
-                () = wake.notified() => {}
+                () = woken.as_mut() => woken.set(wake.notified()),
                 () = room, if status.client_full => {}
                 () = until(late) => return Some(self.answer_late()),
             }

@@ -35,7 +35,6 @@ mod link_task;
 mod lookups;
 mod meeting;
 mod memory;
-mod opaques;
 mod pushes;
 mod query;
 mod registry;

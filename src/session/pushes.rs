@@ -80,7 +80,7 @@ impl Session {
         }
         let patched = Head::scan(&frame)
             .ok()
-            .and_then(|head| head.with_opaque(&frame, wire).ok());
+            .and_then(|head| head.with_opaque(frame, wire).ok());
         let Some(patched) = patched else {
             return state.end_push(&open, Failed);
         };
@@ -197,7 +197,7 @@ impl Session {
         state.answered_push(head.opaque, Some((head.code, &said)));
         if let Some((head, frame)) = answered
             && let Some(slot) = state.links.get_mut(&push.link)
-            && let Ok(frame) = head.with_opaque(&frame, push.opaque)
+            && let Ok(frame) = head.with_opaque(frame, push.opaque)
         {
             slot.link.send(head, frame, None);
         }

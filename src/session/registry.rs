@@ -112,6 +112,14 @@ impl Registry {
         self.lock().insert(session.number, Arc::downgrade(session));
     }
 
+    /// Lets every session look what is new: another chain, or that the proxy leaves.
+    pub fn wake_all(&self) {
+        let sessions: Vec<_> = self.lock().values().filter_map(Weak::upgrade).collect();
+        for session in sessions {
+            session.wake.notify_one();
+        }
+    }
+
     fn remove(&self, number: u64) {
         self.lock().remove(&number);
     }

@@ -32,7 +32,7 @@ impl Session {
         };
         match pending.reply {
             Reply::Client => {
-                if let Ok(frame) = head.with_opaque(&frame, pending.opaque) {
+                if let Ok(frame) = head.with_opaque(frame, pending.opaque) {
                     let answer = (frame, pending.opaque, head.code);
                     self.deliver(state, pending.asked.as_ref(), Some(id), answer);
                 }
@@ -53,7 +53,7 @@ impl Session {
 
     /// Puts right what an answer says about brokers; an answer without such places keeps its bytes.
     fn look(&self, slot: &Slot, pending: &Pending, head: &Head, frame: Frame) -> Frame {
-        let plain = |frame: Frame| head.with_opaque(&frame, pending.opaque).unwrap_or(frame);
+        let plain = |frame: Frame| head.with_opaque(frame.clone(), pending.opaque).unwrap_or(frame);
         let code = pending.code;
         let suggests_slave = is_pull(code)
             && head

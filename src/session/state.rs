@@ -49,13 +49,15 @@ const INFLIGHT_OPEN: usize = 32_768;
 pub(super) struct State {
     /// Bytes for the client.
     pub(super) client: Outbox,
-    /// Links by number; numbers are never used twice.
-    pub(super) links: BTreeMap<u32, Slot>,
+    /// Links by number; numbers are never used twice. Boxed, since the map makes room for eleven at a time.
+    pub(super) links: BTreeMap<u32, Box<Slot>>,
     /// The link that serves a broker now.
     pub(super) by_broker: HashMap<Arc<str>, u32>,
+    /// The one that was asked for last, and so will be next.
+    pub(super) last_broker: Option<(Arc<str>, u32)>,
     next_link: u32,
     /// Answers being put together from several brokers.
-    pub(super) gathers: HashMap<u64, Gather>,
+    pub(super) gathers: BTreeMap<u64, Gather>,
     next_gather: u64,
     /// Two-way requests of brokers that the client has not answered.
     pub(super) pushes: HashMap<i32, Push>,
@@ -162,8 +164,9 @@ impl State {
             client: Outbox::default(),
             links: BTreeMap::new(),
             by_broker: HashMap::new(),
+            last_broker: None,
             next_link: 0,
-            gathers: HashMap::new(),
+            gathers: BTreeMap::new(),
             next_gather: 0,
             pushes: HashMap::new(),
             parked: HashMap::new(),
@@ -197,7 +200,8 @@ impl State {
         let id = self.next_link;
         self.next_link = self.next_link.wrapping_add(1);
         self.by_broker.insert(Arc::clone(&slot.link.broker), id);
-        self.links.insert(id, slot);
+        self.last_broker = None;
+        self.links.insert(id, Box::new(slot));
         id
     }
 
@@ -205,14 +209,27 @@ impl State {
     pub(super) fn remove_link(&mut self, id: u32) -> Option<Slot> {
         let slot = self.links.remove(&id)?;
         self.serve_no_more(&slot.link.broker, id);
-        Some(slot)
+        Some(*slot)
     }
 
     /// The link serves its broker's name no more.
     pub(super) fn serve_no_more(&mut self, broker: &Arc<str>, id: u32) {
         if self.by_broker.get(broker) == Some(&id) {
             self.by_broker.remove(broker);
+            self.last_broker = None;
         }
+    }
+
+    /// The link that serves this broker now.
+    pub(super) fn link_of(&mut self, broker: &str) -> Option<u32> {
+        if let Some((last, id)) = &self.last_broker
+            && **last == *broker
+        {
+            return Some(*id);
+        }
+        let (name, id) = self.by_broker.get_key_value(broker)?;
+        self.last_broker = Some((Arc::clone(name), *id));
+        Some(*id)
     }
 
     /// Adds a gather and gives it a number.
@@ -252,8 +269,15 @@ impl State {
 
     /// Runs `work` beside the session; it ends with the session.
     pub(super) fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
         self.tasks.spawn(work);
+    }
+
+    /// Gives back the memory of tasks that have ended.
+    pub(super) fn reap(&mut self) {
+        // Each link has one, and hardly anything else does.
+        if self.tasks.len() > self.links.len() {
+            while self.tasks.try_join_next().is_some() {}
+        }
     }
 
     /// Messages of this broker with store hosts that lead here, when this door gives out such.

@@ -13,7 +13,8 @@ use super::state::STUCK_LIMIT;
 use super::{End, Session};
 use crate::config::Limits;
 use crate::metrics::{Traffic, list};
-use crate::protocol::{DecodeError, Head};
+use crate::protocol::{DecodeError, Frame};
+use crate::route::Named;
 use crate::socket::{Inbox, Progress, ReadError};
 use crate::telemetry::Outcome;
 
@@ -105,7 +106,20 @@ impl Session {
         let mut timer = pin!(sleep_until(
             Instant::now() + self.core.config.load().timeouts.idle
         ));
+        let mut woken = pin!(self.wake.notified());
         loop {
+            // Who changes the chain or lets the proxy leave wakes every session.
+            if filters.has_changed().unwrap_or_default() {
+                filters.mark_unchanged();
+                self.chain_changed();
+            }
+            if !leaving && drain.has_changed().unwrap_or(true) {
+                let Some(deadline) = *drain.borrow_and_update() else {
+                    return End::Drained;
+                };
+                leaving = true;
+                self.begin_drain(deadline);
+            }
             let status = match self.turn(&mut incoming) {
                 Ok(status) => status,
                 Err(end) => return end,
@@ -126,21 +140,11 @@ impl Session {
                         return End::Gone(error.to_string());
                     }
                 }
-                () = self.wake.notified() => {}
+                () = woken.as_mut() => woken.set(self.wake.notified()),
                 () = timer.as_mut() => {
                     match self.expire(&incoming) {
                         Ok(next) => timer.as_mut().reset(next),
                         Err(end) => return end,
-                    }
-                }
-                Ok(()) = filters.changed() => self.chain_changed(),
-                changed = drain.changed(), if !leaving => {
-                    if changed.is_err() {
-                        return End::Drained;
-                    }
-                    if let Some(deadline) = *drain.borrow_and_update() {
-                        leaving = true;
-                        self.begin_drain(deadline);
                     }
                 }
             }
@@ -173,21 +177,7 @@ impl Session {
                 let Some(frame) = incoming.next_frame()? else {
                     break;
                 };
-                let head = Head::scan(&frame).map_err(ReadError::Decode)?;
-                state.heard = now;
-                state.carried.bytes_in = state.carried.bytes_in.saturating_add(frame.len() as u64);
-                self.core
-                    .observers
-                    .metrics
-                    .commands
-                    .moved(Traffic::FromClient, frame.len());
-                if head.is_response() {
-                    self.client_answered(&mut state, &head, frame);
-                } else {
-                    state.carried.requests = state.carried.requests.saturating_add(1);
-                    state.pace.count(now);
-                    self.request(&mut state, head, frame, now);
-                }
+                self.take(&mut state, frame, now)?;
             }
             let was_full = full(&state);
             state.flush_links(now);
@@ -197,6 +187,7 @@ impl Session {
             }
         }
         self.let_go(&mut state);
+        state.reap();
         let blocked = match self.write_client(&mut state, &config.limits) {
             Ok(progress) => progress == Progress::Blocked,
             Err(error) => return Err(End::Gone(error.to_string())),
@@ -226,6 +217,24 @@ impl Session {
             blocked,
             due: state.due.into_iter().chain(late).min(),
         })
+    }
+
+    /// Takes one command of the client.
+    fn take(self: &Arc<Self>, state: &mut super::State, frame: Frame, now: Instant) -> Result<(), End> {
+        let (head, names) = Named::scan(&frame).map_err(ReadError::Decode)?;
+        state.heard = now;
+        state.carried.bytes_in = state.carried.bytes_in.saturating_add(frame.len() as u64);
+        let commands = &self.core.observers.metrics.commands;
+        commands.moved(Traffic::FromClient, frame.len());
+        if head.is_response() {
+            self.client_answered(state, &head, frame);
+        } else {
+            state.carried.requests = state.carried.requests.saturating_add(1);
+            state.pace.count(now);
+            let course = state.begin(&head, &frame, &names, now);
+            self.request(state, (head, frame, course), now);
+        }
+        Ok(())
     }
 
     /// Writes to the client from another task; what does not fit is left to the session's own.

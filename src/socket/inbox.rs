@@ -1,15 +1,20 @@
 //! Bytes read from one socket, cut into frames.
 
+use std::cell::RefCell;
 use std::io;
 
 use super::{LARGE_FRAME, Reservation, Stream};
 use crate::protocol::{DecodeError, Frame};
 use bytes::BytesMut;
 
-/// First read of a quiet connection, bytes: most commands fit.
-const SMALL_READ: usize = 4 << 10;
-/// Largest single read, bytes, unless one frame needs more.
-const LARGE_READ: usize = 64 << 10;
+/// Bytes of one read, unless one frame needs more.
+const READ: usize = 64 << 10;
+
+thread_local! {
+    /// Where a thread reads to. What came is copied into memory of its own size: a frame that waits somewhere holds no
+    /// more than the read it came with, and a connection that is silent holds nothing.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// Why a stream ended.
 #[derive(Debug)]
@@ -46,7 +51,6 @@ impl From<DecodeError> for ReadError {
 #[derive(Debug)]
 pub struct Inbox {
     buffer: BytesMut,
-    next_read: usize,
     limit: usize,
     /// Large frames wait for [`Inbox::grant`].
     reserves: bool,
@@ -69,7 +73,7 @@ impl Large {
         if len < self.bytes.capacity() {
             return;
         }
-        let room = len.saturating_mul(4).max(LARGE_READ).min(self.total);
+        let room = len.saturating_mul(4).max(READ).min(self.total);
         let mut larger = BytesMut::with_capacity(room);
         larger.extend_from_slice(&self.bytes);
         self.bytes = larger;
@@ -81,7 +85,6 @@ impl Inbox {
     pub fn new(limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
-            next_read: SMALL_READ,
             limit,
             reserves: false,
             large: None,
@@ -134,46 +137,38 @@ impl Inbox {
                 large.bytes = std::mem::take(&mut self.buffer);
             }
             large.grow();
-            self.next_read = LARGE_READ;
-            return match socket.try_read_buf(&mut large.bytes) {
-                Ok(0) => Err(ReadError::Closed),
-                Ok(_) => Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-                Err(error) => Err(ReadError::Io(error)),
-            };
+            return had(socket.try_read_buf(&mut large.bytes));
         }
-        let missing = match Frame::total(&self.buffer, self.limit)? {
-            Some(total) => total.saturating_sub(self.buffer.len()).min(LARGE_FRAME),
-            None => 0,
+        SCRATCH.with_borrow_mut(|scratch| {
+            let read = socket.try_read(scratch);
+            if let Ok(count) = read {
+                self.take(scratch.get(..count).unwrap_or_default());
+            }
+            had(read)
+        })
+    }
+
+    /// Takes what was read; with room for all of the frame that it leaves unfinished, if that is one of the smaller.
+    fn take(&mut self, bytes: &[u8]) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::from(bytes);
+            return;
+        }
+        let total = match Frame::total(&self.buffer, self.limit) {
+            Ok(Some(total)) => total.min(LARGE_FRAME),
+            _ => 0,
         };
-        let room = self.next_read.max(missing);
-        self.buffer.reserve(room);
-        match socket.try_read_buf(&mut self.buffer) {
-            Ok(0) => Err(ReadError::Closed),
-            Ok(read) => {
-                self.next_read = if read >= self.next_read {
-                    self.next_read.saturating_mul(4).min(LARGE_READ)
-                } else {
-                    SMALL_READ
-                };
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.release();
-                Ok(false)
-            }
-            Err(error) => Err(ReadError::Io(error)),
-        }
+        let missing = total.saturating_sub(self.buffer.len());
+        self.buffer.reserve(missing.max(bytes.len()));
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// Reads and forgets; whether the peer may say more.
     pub fn discard(&mut self, socket: &Stream) -> bool {
-        self.buffer.clear();
-        self.buffer.reserve(SMALL_READ);
-        match socket.try_read_buf(&mut self.buffer) {
+        SCRATCH.with_borrow_mut(|scratch| match socket.try_read(scratch) {
             Ok(read) => read > 0,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
+        })
     }
 
     /// The next complete frame.
@@ -229,5 +224,15 @@ impl Inbox {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+/// Whether a read found anything.
+fn had(read: io::Result<usize>) -> Result<bool, ReadError> {
+    match read {
+        Ok(0) => Err(ReadError::Closed),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(ReadError::Io(error)),
     }
 }

@@ -8,7 +8,7 @@ use crate::protocol::Frame;
 use bytes::{Buf, Bytes};
 
 /// Pieces given to one vectored write.
-const SLICES: usize = 32;
+const SLICES: usize = 64;
 
 /// What became of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,14 +66,13 @@ impl Outbox {
 
     /// Writes as much as the socket takes without waiting.
     pub fn flush(&mut self, socket: &Stream) -> io::Result<Progress> {
-        while !self.chunks.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut used = 0_usize;
-            for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
-                *slot = IoSlice::new(chunk);
-                used = used.saturating_add(1);
-            }
-            match socket.try_write_vectored(slices.get(..used).unwrap_or_default()) {
+        while let Some(first) = self.chunks.front() {
+            let written = if self.chunks.len() == 1 {
+                socket.try_write(first)
+            } else {
+                self.write_several(socket)
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.consume(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Progress::Blocked),
@@ -86,6 +85,16 @@ impl Outbox {
         let progress = socket.try_flush()?;
         self.is_held = progress == Progress::Blocked;
         Ok(progress)
+    }
+
+    fn write_several(&self, socket: &Stream) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut used = 0_usize;
+        for (slot, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slot = IoSlice::new(chunk);
+            used = used.saturating_add(1);
+        }
+        socket.try_write_vectored(slices.get(..used).unwrap_or_default())
     }
 
     fn consume(&mut self, mut written: usize) {

@@ -1,5 +1,6 @@
 //! One TCP connection, in clear or under TLS, read and written without waiting.
 
+use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Buf, BytesMut};
 use rustls::Connection;
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::Progress;
@@ -103,7 +105,7 @@ impl Stream {
         SockRef::from(&self.tcp)
     }
 
-    /// Waits until there may be something to read.
+    /// Waits until there may be something to read. Only the task that asked last is woken.
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -115,53 +117,58 @@ impl Stream {
         if has_more {
             return Ok(());
         }
-        self.tcp.readable().await
+        poll_fn(|cx| self.tcp.poll_read_ready(cx)).await
     }
 
-    /// Waits until the socket may take bytes.
+    /// Waits until the socket may take bytes. Only the task that asked last is woken.
     ///
     /// # Cancel safety
     /// Nothing is lost.
     pub async fn writable(&self) -> io::Result<()> {
-        self.tcp.writable().await
+        poll_fn(|cx| self.tcp.poll_write_ready(cx)).await
     }
 
-    /// Reads once into the spare capacity of `buffer`; 0 when the peer has closed its side.
+    /// Reads once into `buffer`; 0 when the peer has closed its side.
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(mut connection) = self.connection() else {
+            return drained_or(&self.tcp, buffer.len(), || self.tcp.try_read(buffer));
+        };
+        read_tls(&self.tcp, &mut connection, &mut |connection| {
+            connection.reader().read(buffer)
+        })
+    }
+
+    /// The same into the spare capacity of `buffer`.
     pub fn try_read_buf(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         let Some(mut connection) = self.connection() else {
-            return self.tcp.try_read_buf(buffer);
+            let spare = buffer.capacity().saturating_sub(buffer.len()).max(1);
+            return drained_or(&self.tcp, spare, || self.tcp.try_read_buf(buffer));
         };
-        loop {
-            match take_plaintext(&mut connection, buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Closed without saying so: frames have lengths, so nothing can be cut off unnoticed.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                other => return other,
-            }
-            if connection.read_tls(&mut Nonblocking(&self.tcp))? == 0 {
-                return Ok(0);
-            }
-            process(&self.tcp, &mut connection)?;
-        }
+        read_tls(&self.tcp, &mut connection, &mut |connection| {
+            take_plaintext(connection, buffer)
+        })
     }
 
     /// Writes once, as much as is taken without waiting. What TLS keeps of it goes with [`Stream::try_flush`].
     ///
     /// # Errors
     /// `WouldBlock` when nothing is taken.
-    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Some(mut connection) = self.connection() else {
-            return self.tcp.try_write_vectored(slices);
-        };
-        if flush(&self.tcp, &mut connection)? == Progress::Blocked {
-            return Err(io::ErrorKind::WouldBlock.into());
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.connection() {
+            None => self.tcp.try_write(bytes),
+            Some(mut connection) => write_tls(&self.tcp, &mut connection, &[IoSlice::new(bytes)]),
         }
-        let written = connection.writer().write_vectored(slices)?;
-        flush(&self.tcp, &mut connection)?;
-        Ok(written)
+    }
+
+    /// The same of several pieces.
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.connection() {
+            None => self.tcp.try_write_vectored(slices),
+            Some(mut connection) => write_tls(&self.tcp, &mut connection, slices),
+        }
     }
 
     /// Writes what TLS has kept.
@@ -198,6 +205,42 @@ impl Drop for Stream {
     }
 }
 
+/// Reads by `read`, which asks for `wanted` bytes. A socket that gives fewer has no more for now: it is not asked again
+/// until it says that something came, which saves a system call that would find nothing.
+fn drained_or(tcp: &TcpStream, wanted: usize, read: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    let mut taken = 0;
+    let outcome = tcp.try_io(Interest::READABLE, || {
+        let count = read()?;
+        if count == 0 || count >= wanted {
+            return Ok(count);
+        }
+        taken = count;
+        // To the runtime this means that the socket is to be waited for.
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    if taken > 0 { Ok(taken) } else { outcome }
+}
+
+/// Decrypts until `take` gets something.
+fn read_tls(
+    tcp: &TcpStream,
+    connection: &mut Connection,
+    take: &mut dyn FnMut(&mut Connection) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match take(connection) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Closed without saying so: frames have lengths, so nothing can be cut off unnoticed.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+            other => return other,
+        }
+        if connection.read_tls(&mut Nonblocking(tcp))? == 0 {
+            return Ok(0);
+        }
+        process(tcp, connection)?;
+    }
+}
+
 /// Moves decrypted bytes into the spare capacity of `buffer`.
 fn take_plaintext(connection: &mut Connection, buffer: &mut BytesMut) -> io::Result<usize> {
     let mut reader = connection.reader();
@@ -220,6 +263,15 @@ fn process(tcp: &TcpStream, connection: &mut Connection) -> io::Result<()> {
             Err(io::Error::new(io::ErrorKind::InvalidData, error))
         }
     }
+}
+
+fn write_tls(tcp: &TcpStream, connection: &mut Connection, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    if flush(tcp, connection)? == Progress::Blocked {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let written = connection.writer().write_vectored(slices)?;
+    flush(tcp, connection)?;
+    Ok(written)
 }
 
 fn flush(tcp: &TcpStream, connection: &mut Connection) -> io::Result<Progress> {

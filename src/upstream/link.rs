@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::opaques::Seed;
 use crate::filter::Asked;
 use crate::protocol::{Code, Command, FLAG_RESPONSE, Frame, Head, Kind};
 use crate::socket::Outbox;
@@ -108,7 +109,7 @@ pub struct Link {
     pub blocked_since: Option<Instant>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    inflight: HashMap<i32, Pending>,
+    inflight: HashMap<i32, Pending, Seed>,
 }
 
 impl Link {
@@ -122,7 +123,7 @@ impl Link {
             blocked_since: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            inflight: HashMap::new(),
+            inflight: HashMap::with_hasher(Seed::default()),
         }
     }
 
@@ -161,7 +162,7 @@ impl Link {
         while self.inflight.contains_key(&wire) {
             wire = fastrand::i32(i32::MIN..0);
         }
-        if let Ok(frame) = head.with_opaque(&frame, wire) {
+        if let Ok(frame) = head.with_opaque(frame, wire) {
             self.inflight.insert(wire, pending);
             self.outbox.push(frame);
         }

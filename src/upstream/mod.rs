@@ -10,6 +10,7 @@ mod dialler;
 mod health;
 mod link;
 mod nameserver;
+mod opaques;
 
 pub use announce::Caller;
 pub use dial::DialError;
@@ -17,3 +18,4 @@ pub use dialler::{Connection, Dialler};
 pub use health::{Attempt, CircuitState, Health, Life, NotTried, Peer, PeerHealth, Role};
 pub use link::{Link, Lost, Pending, Phase, Reply, Sent};
 pub use nameserver::{NameServerError, NameServers};
+pub use opaques::Seed;

@@ -4,7 +4,7 @@ pub mod rule;
 
 use gimbal_sdk::prelude::*;
 
-use rule::{Config, Direction, Rule};
+use rule::{Config, Direction, Facts, Rule};
 
 /// The filter: its rules, those for the narrowest buckets first.
 ///
@@ -82,21 +82,20 @@ impl Responses for RateLimit {
 }
 
 impl RateLimit {
-    fn fitting(&self, direction: Direction, command: &Command) -> impl Iterator<Item = &Rule> {
-        let facts = rule::Facts::of(command);
+    fn fitting(&self, direction: Direction, facts: &Facts<'_>) -> impl Iterator<Item = &Rule> {
         self.rules
             .iter()
-            .filter(move |rule| rule.is(direction) && rule.fits(&facts))
+            .filter(move |rule| rule.is(direction) && rule.fits(facts))
     }
 
     fn send(&self, command: &Command) -> Verdict {
         // A consumer that cannot hand back a message keeps it in memory, and does not get on.
-        let is_retry = command.topic().is_some_and(|topic| topic.starts_with("%RETRY%"));
-        if is_retry && !self.limit_retries {
+        let facts = Facts::of(command);
+        let is_retry = || facts.topic().is_some_and(|topic| topic.starts_with("%RETRY%"));
+        if !self.limit_retries && is_retry() {
             return Verdict::Forward;
         }
-        let facts = rule::Facts::of(command);
-        for rule in self.fitting(Direction::Send, command) {
+        for rule in self.fitting(Direction::Send, &facts) {
             for bucket in rule.buckets(&facts) {
                 if let Err(wait) = bucket.limit.acquire(bucket.permits(command)) {
                     return refuse(command, rule, &bucket.says(rule), wait);
@@ -108,9 +107,9 @@ impl RateLimit {
 
     /// A fetch is held while a bucket is in debt for what earlier fetches brought.
     fn fetch(&self, command: &Command) -> Verdict {
-        let facts = rule::Facts::of(command);
+        let facts = Facts::of(command);
         let longest = self
-            .fitting(Direction::Consume, command)
+            .fitting(Direction::Consume, &facts)
             .filter_map(|rule| {
                 Some((
                     rule.buckets(&facts).map(|bucket| bucket.limit.debt()).max()?,
@@ -128,8 +127,8 @@ impl RateLimit {
     }
 
     fn charge(&self, command: &Command) {
-        let facts = rule::Facts::of(command);
-        for rule in self.fitting(Direction::Consume, command) {
+        let facts = Facts::of(command);
+        for rule in self.fitting(Direction::Consume, &facts) {
             for bucket in rule.buckets(&facts) {
                 bucket.limit.charge(bucket.permits(command));
             }

@@ -1,5 +1,6 @@
 //! One rule: whom it is about, how much it allows, and which buckets it fills.
 
+use std::cell::OnceCell;
 use std::fmt::Write;
 
 use gimbal_sdk::prelude::*;
@@ -87,27 +88,52 @@ struct Amount {
     whole: f64,
 }
 
-/// What a command tells for the choice of rules and buckets.
+/// What rules ask of a command, each asked of the host once and only when a rule wants to know.
 #[derive(Debug)]
-pub struct Facts {
-    topic: Option<String>,
-    group: Option<String>,
-    client: String,
-    user: Option<String>,
-    address: String,
+pub struct Facts<'a> {
+    command: &'a Command,
+    topic: OnceCell<Option<String>>,
+    group: OnceCell<Option<String>>,
+    client: OnceCell<String>,
+    user: OnceCell<Option<String>>,
+    address: OnceCell<String>,
 }
 
-impl Facts {
-    /// Of this command. A client that has not yet told its id is known by its connection's address and port.
-    pub fn of(command: &Command) -> Self {
-        let client = command.client();
+impl<'a> Facts<'a> {
+    /// Of this command.
+    pub fn of(command: &'a Command) -> Self {
         Self {
-            topic: command.topic(),
-            group: command.group(),
-            client: client.id().unwrap_or_else(|| client.peer()),
-            user: client.user(),
-            address: client.ip(),
+            command,
+            topic: OnceCell::new(),
+            group: OnceCell::new(),
+            client: OnceCell::new(),
+            user: OnceCell::new(),
+            address: OnceCell::new(),
         }
+    }
+
+    /// Its topic.
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.get_or_init(|| self.command.topic()).as_deref()
+    }
+
+    fn group(&self) -> Option<&str> {
+        self.group.get_or_init(|| self.command.group()).as_deref()
+    }
+
+    /// A client that has not yet told its id is known by its connection's address and port.
+    fn client(&self) -> &str {
+        let client = self.command.client();
+        self.client
+            .get_or_init(|| client.id().unwrap_or_else(|| client.peer()))
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user.get_or_init(|| self.command.client().user()).as_deref()
+    }
+
+    fn address(&self) -> &str {
+        self.address.get_or_init(|| self.command.client().ip())
     }
 }
 
@@ -200,17 +226,18 @@ impl Rule {
     }
 
     /// Whether it is about a command with these facts.
-    pub fn fits(&self, facts: &Facts) -> bool {
+    pub fn fits(&self, facts: &Facts<'_>) -> bool {
         let rule = &self.written;
-        rule.topics.fit(facts.topic.as_deref())
-            && rule.groups.fit(facts.group.as_deref())
-            && rule.clients.fit(Some(&facts.client))
-            && rule.users.fit(facts.user.as_deref())
-            && rule.addresses.fit(&facts.address)
+        // A fact that nothing was said about is not asked for.
+        (rule.topics.is_empty() || rule.topics.fit(facts.topic()))
+            && (rule.groups.is_empty() || rule.groups.fit(facts.group()))
+            && (rule.clients.is_empty() || rule.clients.fit(Some(facts.client())))
+            && (rule.users.is_empty() || rule.users.fit(facts.user()))
+            && (rule.addresses.is_empty() || rule.addresses.fit(facts.address()))
     }
 
     /// Its buckets for a command with these facts.
-    pub fn buckets(&self, facts: &Facts) -> impl Iterator<Item = Bucket> {
+    pub fn buckets(&self, facts: &Facts<'_>) -> impl Iterator<Item = Bucket> + use<> {
         let key = self.key(facts);
         let bucket = move |amount: Amount, unit: Unit, what: &str| Bucket {
             limit: Limit::new(format!("{what}{key}"), amount.rate, amount.burst),
@@ -229,15 +256,15 @@ impl Rule {
 
     /// The parts of a key are told apart by a character that names cannot hold. What a command does not tell is empty:
     /// all such commands share a bucket.
-    fn key(&self, facts: &Facts) -> String {
+    fn key(&self, facts: &Facts<'_>) -> String {
         let mut key = self.name.clone();
         for per in &self.per {
             let part = match per {
-                Per::Topic => facts.topic.as_deref(),
-                Per::Group => facts.group.as_deref(),
-                Per::Client => Some(facts.client.as_str()),
-                Per::User => facts.user.as_deref(),
-                Per::Address => Some(facts.address.as_str()),
+                Per::Topic => facts.topic(),
+                Per::Group => facts.group(),
+                Per::Client => Some(facts.client()),
+                Per::User => facts.user(),
+                Per::Address => Some(facts.address()),
             };
             key.push('\u{1}');
             key.push_str(part.unwrap_or_default());

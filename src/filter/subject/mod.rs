@@ -14,7 +14,7 @@ use super::access::Facts;
 use super::messages::Acknowledge;
 use super::names::Mapping;
 use super::{Client, Failure, Trail, Watch};
-use crate::protocol::{Code, Command, Frame, Head, Kind};
+use crate::protocol::{Code, Command, Fields, Frame, Head, Kind};
 
 pub use asked::Asked;
 use content::Content;
@@ -206,9 +206,14 @@ impl Subject {
         false
     }
 
+    /// The ext fields, whatever filters have changed since.
+    pub fn fields_as_they_came(&self) -> Fields<'_> {
+        self.head.fields(&self.frame)
+    }
+
     /// The offset that a pull asks for.
     pub fn queue_offset(&self) -> Option<i64> {
-        self.head.fields(&self.frame).int("queueOffset")
+        self.fields_as_they_came().int("queueOffset")
     }
 
     /// Whether nobody waits for an answer.

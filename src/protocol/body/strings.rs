@@ -4,6 +4,7 @@
 //! would read but no client writes (single quotes, comments) is an error, so that nothing hides from the reader here.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::protocol::DecodeError;
 use crate::protocol::scan::{Raw, Scanner};
@@ -99,8 +100,8 @@ impl<E: From<DecodeError>> Editor<'_, '_, '_, E> {
         }
         let at = self.scanner.at();
         let key = String::from_utf8_lossy(&self.scanner.key()?.name()).into_owned();
-        let text = self.body.get(at..self.scanner.at()).unwrap_or_default();
-        self.replace_at(Raw { text, at }, Spot::KeyIn(name), &key)?;
+        let end = self.scanner.at();
+        self.replace_at(at..end, Spot::KeyIn(name), &key)?;
         Ok(key)
     }
 
@@ -133,18 +134,18 @@ impl<E: From<DecodeError>> Editor<'_, '_, '_, E> {
     fn offer(&mut self, raw: Raw<'_>, spot: Spot<'_>) -> Result<(), E> {
         let Some(text) = raw.scalar() else { return Ok(()) };
         let text: Cow<'_, str> = text;
-        self.replace_at(raw, spot, &text)
+        self.replace_at(raw.range(), spot, &text)
     }
 
-    fn replace_at(&mut self, raw: Raw<'_>, spot: Spot<'_>, text: &str) -> Result<(), E> {
+    fn replace_at(&mut self, at: Range<usize>, spot: Spot<'_>, text: &str) -> Result<(), E> {
         let Some(new) = (self.replace)(spot, text)? else {
             return Ok(());
         };
         self.out
-            .extend_from_slice(self.body.get(self.copied..raw.at).unwrap_or_default());
+            .extend_from_slice(self.body.get(self.copied..at.start).unwrap_or_default());
         self.out
             .extend_from_slice(serde_json::Value::String(new).to_string().as_bytes());
-        self.copied = raw.at.saturating_add(raw.text.len());
+        self.copied = at.end;
         Ok(())
     }
 }

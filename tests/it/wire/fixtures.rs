@@ -99,10 +99,10 @@ fn an_opaque_put_back_gives_the_real_frame_again() {
         let frame = frame(&bytes);
         let head = Head::scan(&frame).unwrap();
         for other in [0, 7, -1, i32::MIN, i32::MAX] {
-            let patched = head.with_opaque(&frame, other).unwrap();
+            let patched = head.with_opaque(frame.clone(), other).unwrap();
             let again = Head::scan(&patched).unwrap();
             assert_eq!(again.opaque, other, "{name}");
-            let back = again.with_opaque(&patched, head.opaque).unwrap();
+            let back = again.with_opaque(patched, head.opaque).unwrap();
             assert_eq!(back.to_bytes(), bytes, "{name}: {other}");
         }
     }

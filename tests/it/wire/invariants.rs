@@ -34,7 +34,7 @@ pub(super) fn check(frame: &Frame) {
     encoding_is_stable(&command);
     for opaque in [0, -1, i32::MAX] {
         let patched = head
-            .with_opaque(frame, opaque)
+            .with_opaque(frame.clone(), opaque)
             .expect("no longer than a frame may be");
         let again = Head::scan(&patched).expect("still a header");
         assert_eq!(again.opaque, opaque, "the opaque was replaced");

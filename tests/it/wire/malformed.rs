@@ -389,7 +389,7 @@ fn a_missing_or_null_opaque_is_given_one() {
         let frame = json(header);
         let head = Head::scan(&frame).unwrap();
         for opaque in [0, 5] {
-            let patched = head.with_opaque(&frame, opaque).unwrap();
+            let patched = head.with_opaque(frame.clone(), opaque).unwrap();
             let text = String::from_utf8_lossy(patched.header()).into_owned();
             assert!(text.contains(&format!("\"opaque\":{opaque}")), "{text}");
             assert_eq!(Head::scan(&patched).unwrap().opaque, opaque, "{text}");

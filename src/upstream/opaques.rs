@@ -4,15 +4,15 @@ use std::hash::{BuildHasher, Hasher};
 
 /// Hashes opaques: they are chosen by clients, so each map has a secret of its own.
 #[derive(Debug, Clone)]
-pub(super) struct Seed(u64);
+pub struct Seed(u64);
 
 /// A hash in the making.
 #[derive(Debug)]
-pub(super) struct Hash(u64);
+pub struct Hash(u64);
 
-impl Seed {
+impl Default for Seed {
     /// One that nobody else knows.
-    pub(super) fn new() -> Self {
+    fn default() -> Self {
         Self(fastrand::u64(..))
     }
 }

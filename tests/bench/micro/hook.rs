@@ -1,66 +1,21 @@
 //! What a filter hook costs: nanoseconds for each command, by what the filter does.
-//!
-//! `cargo bench --bench hook` prints a table. Figures are the best and the middle of many batches; other work on the
-//! machine makes the middle worse, and the best tells what the code costs.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a bench prints, and stops when something is not as expected"
-)]
 
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use gimbal::filter::{
     Budget, Chain, Client, Counters, Loader, Member, Mode, Outcome, Phase, Policy, Scope, Source, State,
     Subject, Way,
 };
-use gimbal::protocol::{Code, Command, FRAME_LIMIT, Frame, Head};
+use gimbal::protocol::{Code, Command, Frame, Head};
 use gimbal::wasm::Host;
 
-const BATCH: u32 = 1_000;
-const BATCHES: usize = 400;
-
-/// Times `work`: the best and the middle batch, nanoseconds a call.
-fn time(what: &str, mut work: impl FnMut()) {
-    for _ in 0..BATCH {
-        work();
-    }
-    let mut batches: Vec<Duration> = (0..BATCHES)
-        .map(|_| {
-            let began = Instant::now();
-            for _ in 0..BATCH {
-                work();
-            }
-            began.elapsed()
-        })
-        .collect();
-    batches.sort_unstable();
-    let each = |batch: Duration| batch.as_nanos() / u128::from(BATCH);
-    println!(
-        "{what:58} {:>7} {:>7}",
-        each(batches[0]),
-        each(batches[BATCHES / 2])
-    );
-}
+use super::{time, wire};
 
 /// A real send, with this code.
 fn send(code: i32) -> (Head, Frame) {
-    let text = include_str!("../fixtures/wire/request-310-java-5.5.0-json.hex");
-    let hex: String = text.lines().skip(1).collect();
-    let digits = hex.trim().as_bytes();
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect();
-    let frame = Frame::split(&mut BytesMut::from(&bytes[..]), FRAME_LIMIT)
-        .unwrap()
-        .unwrap();
+    let frame = wire::real(wire::JSON_SEND);
     let mut command = Command::decode(&frame).unwrap();
     command.code = Code(code);
     command.set_field("topic", "orders.created.eu-1");
@@ -91,10 +46,11 @@ fn chain(host: &Host, bytes: &[u8], config: &serde_json::Value, members: u64) ->
     Chain::new(1, (0..members).map(member).collect())
 }
 
-fn main() {
+/// Prints the table.
+pub(crate) fn run() {
     let host = Host::new(None).unwrap();
-    let prelude = include_str!("../fixtures/guests/prelude.wat");
-    let text = include_str!("../fixtures/guests/hook.wat").replace(";; prelude", prelude);
+    let prelude = include_str!("../../fixtures/guests/prelude.wat");
+    let text = include_str!("../../fixtures/guests/hook.wat").replace(";; prelude", prelude);
     let hook = wat::parse_str(text).unwrap();
     let none = serde_json::json!({});
     let client = Arc::new(Client::new(
@@ -115,7 +71,7 @@ fn main() {
         outcome => drop(black_box(outcome)),
     };
 
-    println!("{:58} {:>7} {:>7}", "ns for each command", "best", "middle");
+    super::heading("a filter's hook, ns for each command");
     let one = chain(&host, &hook, &none, 1);
     let read = send(310);
     time("nobody wants it", || {
@@ -139,13 +95,13 @@ fn main() {
     }
     let acl = serde_json::json!({"default": "allow", "rules": [
         {"effect": "deny", "topics": ["payroll*"]}, {"effect": "deny", "users": ["guest"], "topics": ["orders*"]}]});
-    let acl = chain(&host, include_bytes!("../../filters/acl/acl.wasm"), &acl, 1);
+    let acl = chain(&host, include_bytes!("../../../filters/acl/acl.wasm"), &acl, 1);
     time("acl with two rules", || decide(&acl, &read));
     let limit =
         serde_json::json!({"rules": [{"direction": "send", "per": ["topic"], "messages_per_second": 1e9}]});
     let limit = chain(
         &host,
-        include_bytes!("../../filters/rate-limit/rate-limit.wasm"),
+        include_bytes!("../../../filters/rate-limit/rate-limit.wasm"),
         &limit,
         1,
     );
