@@ -11,8 +11,16 @@ pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
     command.language = Language::JAVA;
     command.version = 0;
     let mut scanner = Scanner::new(frame.header());
-    scanner.object(&mut |key, value| {
-        layout.push(member(&mut command, frame, key, value)?);
+    scanner.members(&mut |scanner, key| {
+        // In place, as `Head::scan` reads them: what one of the two takes, the other takes.
+        let slot = if scanner.peek() == Some(b'{') && *key.name() == *b"extFields" {
+            command.ext = Some(ext(frame, scanner)?);
+            Slot::Ext
+        } else {
+            let value = scanner.value()?;
+            member(&mut command, frame, key, value)?
+        };
+        layout.push(slot);
         Ok(())
     })?;
     scanner.end()?;
@@ -54,13 +62,15 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
             command.remark = value.scalar().map(|text| kept(frame, &text, value.text));
             Slot::Remark
         }
-        b"extFields" => {
-            command.ext = if value.is_null() {
-                None
-            } else {
-                Some(ext(frame, value)?)
-            };
+        b"extFields" if value.is_null() => {
+            command.ext = None;
             Slot::Ext
+        }
+        b"extFields" => {
+            return Err(DecodeError::Json {
+                offset: value.at,
+                expected: "an object",
+            });
         }
         _ => Slot::Other(frame.share(key.text), frame.share(value.text)),
     };
@@ -75,9 +85,10 @@ fn kept(frame: &Frame, text: &str, written: &[u8]) -> Text {
     Text::kept(text.to_owned(), Kind::Json, frame.share(written))
 }
 
-fn ext(frame: &Frame, value: Raw<'_>) -> Result<Vec<Field>, DecodeError> {
+/// Takes the ext fields, at whose brace `scanner` stands.
+fn ext<'a>(frame: &'a Frame, scanner: &mut Scanner<'a>) -> Result<Vec<Field>, DecodeError> {
     let mut fields = Vec::new();
-    Scanner::new(value.text).object(&mut |key, value| {
+    scanner.object(&mut |key, value| {
         let name = String::from_utf8_lossy(&key.name()).into_owned();
         match value.scalar() {
             Some(text) => fields.push(Field {

@@ -76,6 +76,13 @@ fn an_unknown_serialize_type_is_refused() {
 }
 
 #[test]
+fn keys_without_quotes_are_read_wherever_they_stand() {
+    let command = accepted(r#"{code:310,extFields:{a:"1",b:2},"opaque":7}"#);
+    assert_eq!((command.code, command.opaque), (Code(310), 7));
+    assert_eq!((command.field("a"), command.field("b")), (Some("1"), Some("2")));
+}
+
+#[test]
 fn json_headers_that_the_reference_refuses_are_refused() {
     for header in [
         "",
