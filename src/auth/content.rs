@@ -43,7 +43,7 @@ impl<'a> Content<'a> {
         let fields = command.ext.iter().flatten().map(|field| {
             let value = field.value.as_str();
             let value = (!(empty_is_none && value.is_empty())).then_some(Cow::Borrowed(value));
-            (Cow::Borrowed(field.name.as_str()), value)
+            (Cow::Borrowed(&*field.name), value)
         });
         Self::new(fields.collect(), command.version, &command.body)
     }

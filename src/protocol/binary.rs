@@ -4,6 +4,7 @@ use bytes::BufMut;
 
 use super::command::{Field, Text};
 use super::entries::Parts;
+use super::unescape::text as plain;
 use super::{Command, DecodeError, EncodeError, Frame, Kind};
 
 /// Decodes the header of a binary frame into `Command` fields.
@@ -13,7 +14,7 @@ pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
     for entry in parts.entries() {
         let (key, value) = entry?;
         ext.push(Field {
-            name: String::from_utf8_lossy(key).into_owned(),
+            name: frame.share_text(plain(key)),
             value: text(frame, value),
         });
     }
@@ -29,11 +30,7 @@ pub(super) fn decode(frame: &Frame) -> Result<Command, DecodeError> {
 
 /// Text that keeps the bytes it came from when they are not UTF-8.
 fn text(frame: &Frame, raw: &[u8]) -> Text {
-    Text::kept(
-        String::from_utf8_lossy(raw).into_owned(),
-        Kind::Binary,
-        frame.share(raw),
-    )
+    Text::kept(frame.share_text(plain(raw)), Kind::Binary, frame.share(raw))
 }
 
 /// Writes the header of `command` in binary form.

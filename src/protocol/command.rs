@@ -1,6 +1,7 @@
 //! One decoded command: every field readable and editable; what is not edited is written back in its own bytes.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{Code, FLAG_RESPONSE, Head, Kind, Language};
 
@@ -51,7 +52,7 @@ pub struct Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// Its name.
-    pub name: String,
+    pub name: ByteString,
     /// Its value.
     pub value: Text,
 }
@@ -59,7 +60,7 @@ pub struct Field {
 /// Text that remembers how it was written.
 #[derive(Debug, Clone)]
 pub struct Text {
-    value: String,
+    value: ByteString,
     /// The bytes it was decoded from, which serve only in the same form.
     raw: Option<(Kind, Bytes)>,
 }
@@ -138,19 +139,25 @@ impl Eq for Text {}
 
 impl From<String> for Text {
     fn from(value: String) -> Self {
-        Self { value, raw: None }
+        Self {
+            value: value.into(),
+            raw: None,
+        }
     }
 }
 
 impl From<&str> for Text {
     fn from(value: &str) -> Self {
-        value.to_owned().into()
+        Self {
+            value: value.into(),
+            raw: None,
+        }
     }
 }
 
 impl Text {
     /// Text together with the bytes it was decoded from.
-    pub(super) fn kept(value: String, kind: Kind, raw: Bytes) -> Self {
+    pub(super) fn kept(value: ByteString, kind: Kind, raw: Bytes) -> Self {
         Self {
             value,
             raw: Some((kind, raw)),
@@ -266,7 +273,7 @@ impl Command {
             .as_deref()?
             .iter()
             .rev()
-            .find(|field| field.name == name)
+            .find(|field| *field.name == *name)
             .map(|field| field.value.as_str())
             .filter(|value| !(empty_is_none && value.is_empty()))
     }
@@ -275,10 +282,10 @@ impl Command {
     pub fn set_field(&mut self, name: &str, value: impl Into<Text>) {
         let fields = self.ext.get_or_insert_default();
         let value = value.into();
-        match fields.iter_mut().rev().find(|field| field.name == name) {
+        match fields.iter_mut().rev().find(|field| *field.name == *name) {
             Some(field) => field.value = value,
             None => fields.push(Field {
-                name: name.to_owned(),
+                name: name.into(),
                 value,
             }),
         }
@@ -288,7 +295,7 @@ impl Command {
     pub fn remove_field(&mut self, name: &str) -> bool {
         let Some(fields) = &mut self.ext else { return false };
         let before = fields.len();
-        fields.retain(|field| field.name != name);
+        fields.retain(|field| *field.name != *name);
         fields.len() < before
     }
 }

@@ -1,6 +1,9 @@
 //! Frames: the length word, the header word, header bytes and body bytes; split and joined without copying bodies.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 
 use super::{DecodeError, EncodeError};
 
@@ -152,6 +155,14 @@ impl Frame {
     /// A part of the header as bytes of its own; nothing is copied.
     pub(super) fn share(&self, part: &[u8]) -> Bytes {
         self.lead.slice_ref(part)
+    }
+
+    /// Text of the header as text of its own; copied only when it is not what stands there.
+    pub(super) fn share_text(&self, text: Cow<'_, str>) -> ByteString {
+        match text {
+            Cow::Borrowed(part) => ByteString::try_from(self.share(part.as_bytes())).unwrap_or_default(),
+            Cow::Owned(text) => text.into(),
+        }
     }
 
     /// The body as bytes to look at.

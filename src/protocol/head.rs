@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::entries::{Entries, OPAQUE_AT, Parts};
+use super::index::{self, Index, Place};
 use super::scan::{Raw, Scanner};
 use super::unescape::text;
 use super::{Code, DecodeError, EncodeError, FLAG_ONEWAY, FLAG_RESPONSE, Frame, Kind, Language};
@@ -22,9 +23,9 @@ pub struct Head {
     /// The sender's version ordinal (`MQVersion`).
     pub version: i32,
     /// Where the opaque stands in the header, when it is there.
-    opaque_at: Option<Range<usize>>,
+    pub(super) opaque_at: Option<Range<usize>>,
     /// Where the ext fields stand in the header: the JSON object, or the binary entries.
-    ext_at: Option<Range<usize>>,
+    pub(super) ext_at: Option<Range<usize>>,
 }
 
 impl Head {
@@ -141,6 +142,7 @@ impl Head {
         Fields {
             kind: frame.kind(),
             text,
+            places: None,
         }
     }
 
@@ -177,10 +179,10 @@ impl Head {
 
 /// The value of one ext field, decoded when it is asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Value<'a>(Written<'a>);
+pub struct Value<'a>(pub(super) Written<'a>);
 
 #[derive(Debug, Clone, Copy)]
-enum Written<'a> {
+pub(super) enum Written<'a> {
     Json(Raw<'a>),
     Binary(&'a [u8]),
 }
@@ -216,11 +218,16 @@ const NAMES: usize = 4;
 pub struct Fields<'a> {
     kind: Kind,
     text: &'a [u8],
+    /// Where they stand, when somebody has looked before.
+    places: Option<&'a [Place]>,
 }
 
 impl<'a> Fields<'a> {
     /// The value of `name`; `None` when absent, null or (binary) empty, as in [`Command::field`](super::Command::field). The last one counts when it occurs twice.
     pub fn find(&self, name: &str) -> Option<Cow<'a, str>> {
+        if let Some(places) = self.places {
+            return index::last(places, self.text, name)?.text();
+        }
         let mut found = None;
         self.each(&mut |key, value| {
             if key == name.as_bytes() {
@@ -244,6 +251,9 @@ impl<'a> Fields<'a> {
     /// The value of the first of `names` that is present, in one pass; at most four names.
     pub fn first_of(&self, names: &[&str]) -> Option<Cow<'a, str>> {
         debug_assert!(names.len() <= NAMES, "{names:?}");
+        if self.places.is_some() {
+            return names.iter().find_map(|name| self.find(name));
+        }
         let mut found = [None; NAMES];
         self.each(&mut |key, value| {
             let at = names.iter().position(|name| name.as_bytes() == key);
@@ -252,6 +262,20 @@ impl<'a> Fields<'a> {
             }
         });
         found.into_iter().flatten().find_map(Value::text)
+    }
+
+    /// The same, with what was found when they were indexed: looking one up no longer goes over all of them.
+    #[must_use]
+    pub fn indexed(self, index: &'a Index) -> Self {
+        Self {
+            places: index.places(),
+            ..self
+        }
+    }
+
+    /// Where each of them stands, for [`Fields::indexed`] of the same frame.
+    pub fn index(&self) -> Index {
+        Index::of(self.text, self)
     }
 
     /// Every pair as owned text, in order; what a key of pending work is made of.
@@ -272,6 +296,12 @@ impl<'a> Fields<'a> {
 
     /// As [`Fields::each`], with names that live as long as the frame.
     pub(crate) fn walk(&self, visit: &mut impl FnMut(Cow<'a, [u8]>, Value<'a>)) {
+        if let Some(places) = self.places {
+            for (name, value) in index::each(places, self.text) {
+                visit(Cow::Borrowed(name), value);
+            }
+            return;
+        }
         match self.kind {
             Kind::Json => {
                 let walk = Scanner::new(self.text).object(&mut |key, value| {

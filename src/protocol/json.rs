@@ -1,7 +1,10 @@
 //! The JSON header: decoded leniently, encoded in the order and spelling it came in, or as fastjson writes it.
 
+use std::borrow::Cow;
+
 use super::command::{Field, Form, Slot, Text};
 use super::scan::{Key, Raw, Scanner};
+use super::unescape::text;
 use super::{Code, Command, DecodeError, Frame, Kind, Language};
 
 /// Decodes the header of a JSON frame.
@@ -59,7 +62,7 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
             Slot::Language(frame.share(value.text))
         }
         b"remark" => {
-            command.remark = value.scalar().map(|text| kept(frame, &text, value.text));
+            command.remark = value.scalar().map(|text| kept(frame, text, value.text));
             Slot::Remark
         }
         b"extFields" if value.is_null() => {
@@ -81,19 +84,22 @@ fn member(command: &mut Command, frame: &Frame, key: Key<'_>, value: Raw<'_>) ->
     })
 }
 
-fn kept(frame: &Frame, text: &str, written: &[u8]) -> Text {
-    Text::kept(text.to_owned(), Kind::Json, frame.share(written))
+fn kept(frame: &Frame, text: Cow<'_, str>, written: &[u8]) -> Text {
+    Text::kept(frame.share_text(text), Kind::Json, frame.share(written))
 }
 
 /// Takes the ext fields, at whose brace `scanner` stands.
 fn ext<'a>(frame: &'a Frame, scanner: &mut Scanner<'a>) -> Result<Vec<Field>, DecodeError> {
     let mut fields = Vec::new();
     scanner.object(&mut |key, value| {
-        let name = String::from_utf8_lossy(&key.name()).into_owned();
+        let name = match key.name() {
+            Cow::Borrowed(name) => frame.share_text(text(name)),
+            Cow::Owned(name) => text(&name).into_owned().into(),
+        };
         match value.scalar() {
             Some(text) => fields.push(Field {
                 name,
-                value: kept(frame, &text, value.text),
+                value: kept(frame, text, value.text),
             }),
             // A null value means absent, as for the reference reader, and takes back an earlier one.
             None => fields.retain(|field: &Field| field.name != name),
@@ -220,7 +226,11 @@ fn put_text(out: &mut Vec<u8>, text: &Text) {
 /// A JSON string, escaped as fastjson does.
 pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    for c in text.chars() {
+    let mut rest = text;
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_escaped(*c)) {
+        let (plain, escaped) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        rest = escaped.get(c.len_utf8()..).unwrap_or_default();
         match c {
             '"' => out.extend_from_slice(b"\\\""),
             '\\' => out.extend_from_slice(b"\\\\"),
@@ -229,11 +239,22 @@ pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
             '\t' => out.extend_from_slice(b"\\t"),
             '\u{8}' => out.extend_from_slice(b"\\b"),
             '\u{c}' => out.extend_from_slice(b"\\f"),
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => {
-                out.extend_from_slice(format!("\\u{:04X}", u32::from(c)).as_bytes());
-            }
-            _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            _ => put_unicode(out, u32::from(c)),
         }
     }
+    out.extend_from_slice(rest.as_bytes());
     out.push(b'"');
+}
+
+fn is_escaped(c: char) -> bool {
+    matches!(c, '"' | '\\' | '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}')
+}
+
+/// A character of the basic plane as `\uXXXX`.
+fn put_unicode(out: &mut Vec<u8>, code: u32) {
+    out.extend_from_slice(b"\\u");
+    for shift in [12, 8, 4, 0] {
+        let digit = char::from_digit((code >> shift) & 0xF, 16).unwrap_or('0');
+        out.push(digit.to_ascii_uppercase() as u8);
+    }
 }

@@ -23,8 +23,10 @@ mod entries;
 mod error;
 mod frame;
 mod head;
+mod index;
 mod json;
 mod language;
+mod patch;
 mod scan;
 mod unescape;
 
@@ -33,6 +35,7 @@ pub use command::{Command, Field, OWN_VERSION, Text, version_name};
 pub use error::{DecodeError, EncodeError};
 pub use frame::{FRAME_LIMIT, Frame, Kind};
 pub use head::{FieldSink, Fields, Head, Value};
+pub use index::Index;
 pub use language::Language;
 
 /// Bit 0 of `flag`: the frame is a response.

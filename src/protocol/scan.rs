@@ -283,9 +283,10 @@ impl<'a> Scanner<'a> {
         self.step();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            self.at = self.at.saturating_add(plain(rest));
-            match self.peek() {
-                Some(b'"') => {
+            let len = plain(rest);
+            self.at = self.at.saturating_add(len);
+            match rest.get(len..) {
+                Some([b'"', ..]) => {
                     self.step();
                     return Ok(Raw {
                         text: self.text.get(start..self.at).unwrap_or_default(),
@@ -293,11 +294,16 @@ impl<'a> Scanner<'a> {
                         is_escaped,
                     });
                 }
-                Some(_backslash) => {
+                // What separates properties, as fastjson writes it.
+                Some([b'\\', b'u', b'0', b'0', b'0', b'0'..=b'9', ..]) => {
+                    is_escaped = true;
+                    self.at = self.at.saturating_add(6);
+                }
+                Some([_backslash, ..]) => {
                     is_escaped = true;
                     self.escape()?;
                 }
-                None => return Err(self.error("a closing quote")),
+                _ => return Err(self.error("a closing quote")),
             }
         }
     }

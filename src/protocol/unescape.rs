@@ -17,12 +17,10 @@ pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
         return text;
     }
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
+    let mut rest = &*text;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let mut chars = escaped.chars();
         match chars.next() {
             Some('n') => out.push('\n'),
             Some('t') => out.push('\t'),
@@ -36,7 +34,9 @@ pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
             Some(other) => out.push(other),
             None => out.push('\\'),
         }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     Cow::Owned(out)
 }
 

@@ -11,7 +11,7 @@ use super::request::{Request, is_send};
 use super::{Session, State};
 use crate::protocol::body::TopicRoute;
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, Frame, Head, Kind, response};
+use crate::protocol::{Code, Command, Frame, Head, Index, Kind, response};
 use crate::route::{LookupError, Named, Plan, plan, refusal};
 use crate::socket::LARGE_FRAME;
 use crate::telemetry::Outcome;
@@ -73,8 +73,9 @@ impl Session {
     }
 
     /// Goes on with a request that nobody has anything against.
-    pub(super) fn admit(self: &Arc<Self>, state: &mut State, request: Request) {
-        let names = Named::of(request.head.code, &request.head.fields(&request.frame));
+    pub(super) fn admit(self: &Arc<Self>, state: &mut State, index: &Index, request: Request) {
+        let fields = request.head.fields(&request.frame).indexed(index);
+        let names = Named::of(request.head.code, &fields);
         let course = state.course(request.head.code, &names, request.frame.body());
         state.note_left(request.head.opaque);
         self.dispatch(state, request, course);

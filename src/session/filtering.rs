@@ -17,7 +17,7 @@ use crate::filter::{
     waits_for_messages,
 };
 use crate::protocol::request as rq;
-use crate::protocol::{Code, Command, Frame, Head, response};
+use crate::protocol::{Code, Command, Frame, Head, Index, response};
 use crate::route::{max_hold, max_wait, wait_after_hold};
 use crate::telemetry::{Context, Outcome};
 
@@ -79,7 +79,8 @@ impl Session {
             };
             return self.dispatch(state, request, course);
         }
-        let mut ticket = ticket(config, (&head, &frame), now);
+        let index = head.fields(&frame).index();
+        let mut ticket = ticket(config, (&head, &frame, &index), now);
         ticket.trace = self.trace_for(state, &head, &ticket);
         state.note_user(head.opaque, ticket.identity.user());
         let credentials = config.credentials.as_deref();
@@ -97,7 +98,7 @@ impl Session {
             return;
         }
         self.tap_request(state, (&head, &frame), ticket.identity.user());
-        let subject = self.subject(state, (head, frame), &ticket);
+        let subject = self.subject(state, (head, frame), &ticket).with_index(index);
         if state.filters.holds_lane_of(&subject) {
             return state.hold(Held::behind(subject, ticket));
         }
@@ -188,8 +189,9 @@ impl Session {
         let asked = keeps.then(|| subject.to_asked());
         let original = (subject.head().clone(), subject.kind());
         match self.written(subject, names.as_ref(), &ticket) {
-            Ok((head, frame)) => self.admit(
+            Ok((head, frame, index)) => self.admit(
                 state,
+                &index,
                 Request {
                     head,
                     frame,
@@ -214,7 +216,7 @@ impl Session {
         subject: Subject,
         names: Option<&Names>,
         ticket: &Ticket,
-    ) -> Result<(Head, Frame), (Code, String)> {
+    ) -> Result<(Head, Frame, Index), (Code, String)> {
         let code = subject.request_code();
         let config = self.core.config.load();
         let stamp = self.stamp(&config, code, ticket);
@@ -223,6 +225,7 @@ impl Session {
         let Parts {
             head,
             frame,
+            index,
             mut is_changed,
             command,
             ..
@@ -230,10 +233,10 @@ impl Session {
         let trace = ticket.trace.as_deref();
         let is_ours = stamp.is_some() || trace.is_some();
         if names.is_none() && !is_ours && (!is_changed || ticket.seal == Seal::Unsigned) {
-            return self.fitting(head, frame);
+            return self.fitting(head, frame, index);
         }
         let mut command = match command {
-            Some(command) => command,
+            Some(command) => Arc::unwrap_or_clone(command),
             None => Command::decode(&frame).map_err(|error| ours(error.to_string()))?,
         };
         if let Some(names) = names {
@@ -247,7 +250,8 @@ impl Session {
             is_changed |= self.put_trace(trace, &mut command);
         }
         if !is_changed {
-            return Ok((head, frame));
+            let index = index.unwrap_or_else(|| head.fields(&frame).index());
+            return Ok((head, frame, index));
         }
         ticket
             .seal
@@ -255,11 +259,16 @@ impl Session {
             .map_err(|error| ours(error.to_string()))?;
         let frame = command.encode().map_err(|error| ours(error.to_string()))?;
         let head = Head::scan(&frame).map_err(|error| ours(error.to_string()))?;
-        self.fitting(head, frame)
+        self.fitting(head, frame, None)
     }
 
     /// The request, if brokers accept one of its size.
-    fn fitting(&self, head: Head, frame: Frame) -> Result<(Head, Frame), (Code, String)> {
+    fn fitting(
+        &self,
+        head: Head,
+        frame: Frame,
+        index: Option<Index>,
+    ) -> Result<(Head, Frame, Index), (Code, String)> {
         let config = self.core.config.load();
         if frame.len() > config.limits.frame {
             let what = format!(
@@ -269,7 +278,8 @@ impl Session {
             );
             return Err((response::MESSAGE_ILLEGAL, format!("gimbal: {what}")));
         }
-        Ok((head, frame))
+        let index = index.unwrap_or_else(|| head.fields(&frame).index());
+        Ok((head, frame, index))
     }
 
     /// Answers the client with what a filter says; those before it see the answer.
@@ -360,10 +370,10 @@ fn keeps_request(chain: &Chain, code: Code) -> bool {
 }
 
 /// What stays with a request while filters decide about it.
-pub(super) fn ticket(config: &Config, (head, frame): (&Head, &Frame), now: Instant) -> Ticket {
+pub(super) fn ticket(config: &Config, (head, frame, index): (&Head, &Frame, &Index), now: Instant) -> Ticket {
     let credentials = config.credentials.as_deref();
     let identity = credentials.map_or(Identity::Unsigned, |keys| keys.verify(head, frame));
-    let fields = head.fields(frame);
+    let fields = head.fields(frame).indexed(index);
     let wait = max_wait(head.code, &fields, &config.timeouts.commands);
     Ticket {
         deadline: now + wait,

@@ -74,14 +74,15 @@ impl Session {
     /// What a chain says of the heartbeat.
     fn beat_now(&self, state: &mut State, chain: &Chain, (head, frame): (Head, Frame)) -> Opinion {
         let config = self.core.config.load_full();
-        let ticket = ticket(&config, (&head, &frame), Instant::now());
+        let index = head.fields(&frame).index();
+        let ticket = ticket(&config, (&head, &frame, &index), Instant::now());
         let subject = self.subject(state, (head, frame), &ticket);
         match chain.decide(Box::new(subject), 0) {
             Outcome::Forward(mut subject) => {
                 self.note_names(state, &mut subject);
                 let names = subject.names().cloned();
                 match self.written(*subject, names.as_ref(), &ticket) {
-                    Ok(passed) => Opinion::Passes(passed),
+                    Ok((head, frame, _)) => Opinion::Passes((head, frame)),
                     Err(_refusal) => Opinion::Refused,
                 }
             }

@@ -19,7 +19,7 @@ pub(super) fn between(old: &Command, new: &Command) -> Vec<String> {
     let names: BTreeSet<&str> = [old, new]
         .into_iter()
         .flat_map(|command| command.ext.iter().flatten())
-        .map(|field| field.name.as_str())
+        .map(|field| &*field.name)
         .collect();
     for name in names {
         if matches!(name, "i" | "properties") {

@@ -95,7 +95,7 @@ fn note(found: &mut Vec<Change>, what: &str, before: Option<String>, after: Opti
 fn names<'a>(old: &'a Command, new: &'a Command) -> BTreeSet<&'a str> {
     let of = |command: &'a Command| {
         let fields = command.ext.iter().flatten();
-        fields.map(|field| field.name.as_str())
+        fields.map(|field| &*field.name)
     };
     of(old).chain(of(new)).collect()
 }

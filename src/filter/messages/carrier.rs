@@ -1,7 +1,50 @@
 //! Which commands carry messages, and where in them the messages stand.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
 use crate::filter::Way;
-use crate::protocol::{Code, Command, request, response};
+use crate::protocol::{Code, Command, Fields, Frame, request, response};
+
+/// What messages are read from.
+pub trait Source {
+    /// The code of the command.
+    fn code(&self) -> Code;
+    /// The value of an ext field.
+    fn field(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// The body.
+    fn body(&self) -> Bytes;
+}
+
+impl Source for Command {
+    fn code(&self) -> Code {
+        self.code
+    }
+
+    fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        Self::field(self, name).map(Cow::Borrowed)
+    }
+
+    fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+}
+
+/// A command that need not be decoded for it: its code, its ext fields, its frame.
+impl Source for (Code, Fields<'_>, &Frame) {
+    fn code(&self) -> Code {
+        self.0
+    }
+
+    fn field(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.1.find(name)
+    }
+
+    fn body(&self) -> Bytes {
+        self.2.body_bytes()
+    }
+}
 
 /// What kind of command carries the messages.
 #[derive(Debug, Clone)]
@@ -67,8 +110,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    fn read(command: &Command, names: &'static Names) -> Self {
-        fn number<T: std::str::FromStr + Default>(command: &Command, name: &str) -> T {
+    fn read(command: &impl Source, names: &'static Names) -> Self {
+        fn number<T: std::str::FromStr + Default>(command: &impl Source, name: &str) -> T {
             command
                 .field(name)
                 .and_then(|text| text.parse().ok())
@@ -76,7 +119,7 @@ impl Header {
         }
         Self {
             names,
-            topic: command.field(names.topic).map(str::to_owned),
+            topic: command.field(names.topic).map(Cow::into_owned),
             sys_flag: number(command, names.sys_flag),
             born_timestamp: number(command, names.born_timestamp),
             reconsume_times: number(command, names.reconsume_times),
@@ -84,11 +127,14 @@ impl Header {
     }
 
     /// The property string of a single message.
-    pub(super) fn properties(command: &Command, header: &Self) -> String {
-        command
-            .field(header.names.properties)
-            .unwrap_or_default()
-            .to_owned()
+    pub(super) fn properties(command: &impl Source, header: &Self) -> String {
+        let properties = command.field(header.names.properties);
+        properties.unwrap_or_default().into_owned()
+    }
+
+    /// The ext field of the property string.
+    pub(super) fn properties_name(&self) -> &'static str {
+        self.names.properties
     }
 
     /// Sets the property string of a single message.
@@ -103,10 +149,10 @@ impl Header {
 
 impl Carrier {
     /// How `command` carries messages, if it does; `code` is the code of the request.
-    pub(super) fn of(way: Way, code: Code, command: &Command) -> Option<Self> {
+    pub(super) fn of(way: Way, code: Code, command: &impl Source) -> Option<Self> {
         match way {
             Way::Request => Self::of_request(code, command),
-            Way::Response if command.code == response::SUCCESS => Self::of_answer(code),
+            Way::Response if command.code() == response::SUCCESS => Self::of_answer(code),
             Way::Response | Way::PushResponse | Way::Connection => None,
             Way::Push => match code {
                 request::CHECK_TRANSACTION_STATE | request::CONSUME_MESSAGE_DIRECTLY => {
@@ -118,7 +164,7 @@ impl Carrier {
         }
     }
 
-    fn of_request(code: Code, command: &Command) -> Option<Self> {
+    fn of_request(code: Code, command: &impl Source) -> Option<Self> {
         let (names, may_be_batch) = match code {
             request::SEND_MESSAGE => (&LONG, true),
             request::SEND_MESSAGE_V2 | request::SEND_BATCH_MESSAGE => (&SHORT, true),

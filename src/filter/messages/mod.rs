@@ -24,6 +24,7 @@ use crate::filter::Way;
 use crate::protocol::body::{BatchItem, Compression, EditError, Properties, StoredMessage};
 use crate::protocol::{Code, Command, FRAME_LIMIT};
 
+pub use carrier::Source;
 use carrier::{Answer, Carrier, Header};
 pub use error::{Keep, MessageError};
 use pop::PopAnswer;
@@ -42,6 +43,15 @@ pub struct Messages {
     /// The group that popped, for names of retry topics.
     group: Option<String>,
     body_limit: usize,
+}
+
+/// What a single message that is sent becomes in its command.
+#[derive(Debug)]
+pub struct Patch<'a> {
+    /// The ext field of its properties and what it says, when they changed.
+    pub field: Option<(&'static str, &'a str)>,
+    /// Its body, when that changed.
+    pub body: Option<&'a Bytes>,
 }
 
 #[derive(Debug)]
@@ -113,7 +123,7 @@ impl Messages {
     pub fn read(
         way: Way,
         code: Code,
-        command: &Command,
+        command: &impl Source,
         body_limit: usize,
     ) -> Result<Option<Self>, MessageError> {
         let Some(carrier) = Carrier::of(way, code, command) else {
@@ -122,10 +132,10 @@ impl Messages {
         let all = match &carrier {
             Carrier::Send(header) | Carrier::Reply(header) => {
                 let properties = Properties::new(Header::properties(command, header));
-                vec![Message::Sent(properties, command.body.clone(), false)]
+                vec![Message::Sent(properties, command.body(), false)]
             }
-            Carrier::Batch(_) => each(BatchItem::decode_all(&command.body)?, Message::Item),
-            Carrier::Stored(_) => each(StoredMessage::decode_all(&command.body)?, Message::Stored),
+            Carrier::Batch(_) => each(BatchItem::decode_all(&command.body())?, Message::Item),
+            Carrier::Stored(_) => each(StoredMessage::decode_all(&command.body())?, Message::Stored),
         };
         let is_pop = matches!(carrier, Carrier::Stored(Answer::Pop));
         Ok(Some(Self {
@@ -360,6 +370,24 @@ impl Messages {
         }
         command.body = body;
         Ok(acknowledges)
+    }
+
+    /// What changed of a single message that is sent, when that is its properties, its body, or both: the ext field of
+    /// the properties with its value, and the body. `None` for whatever takes more to write.
+    pub fn patch(&self) -> Option<Patch<'_>> {
+        let (Carrier::Send(header), [Message::Sent(properties, body, is_new)]) =
+            (&self.carrier, &self.all[..])
+        else {
+            return None;
+        };
+        if !self.removed.is_empty() || properties.as_str().is_empty() || body.len() > FRAME_LIMIT {
+            return None;
+        }
+        let field = (header.properties_name(), properties.as_str());
+        Some(Patch {
+            field: properties.is_changed().then_some(field),
+            body: is_new.then_some(body),
+        })
     }
 
     fn acknowledges(&self, pop: Option<&PopRequest>) -> Result<Vec<Acknowledge>, MessageError> {

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::carrier::Source;
 use super::error::Keep;
 use super::topic;
 use crate::protocol::Command;
@@ -68,8 +69,8 @@ struct Place {
 }
 
 impl PopAnswer {
-    pub(super) fn read(command: &Command) -> Self {
-        let field = |name| command.field(name).unwrap_or_default().to_owned();
+    pub(super) fn read(command: &impl Source) -> Self {
+        let field = |name| command.field(name).unwrap_or_default().into_owned();
         Self {
             pop_time: field("popTime"),
             invisible_time: field("invisibleTime"),

@@ -166,7 +166,7 @@ pub(super) fn translate(
         return Ok(false);
     }
     for field in command.ext.iter_mut().flatten() {
-        let Some((_, holds)) = fields.iter().find(|(name, _)| *name == field.name) else {
+        let Some((_, holds)) = fields.iter().find(|(name, _)| **name == *field.name) else {
             continue;
         };
         if let Some(new) = holds.translate(field.value.as_str(), translator)? {

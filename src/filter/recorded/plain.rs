@@ -89,7 +89,7 @@ impl Plain {
         let fields = command.ext.as_ref().map(|fields| {
             let pairs = fields.iter().map(|field| {
                 let value = shown(&field.name, field.value.as_str());
-                (field.name.clone(), Value::String(value))
+                (field.name.to_string(), Value::String(value))
             });
             pairs.collect()
         });

@@ -153,7 +153,7 @@ impl Subject {
             return None;
         }
         let (head, frame) = self.changed_header()?;
-        let fields = head.fields(&frame);
+        let fields = head.fields(frame);
         let text = |name| fields.find(name).unwrap_or_default().into_owned();
         Some(Popped {
             group: text("consumerGroup"),
@@ -183,16 +183,16 @@ impl Subject {
         if let Some(asked) = &self.asked {
             return read(&asked.head.fields(&asked.frame));
         }
-        match self.changed_header() {
-            Some((head, frame)) => read(&head.fields(&frame)),
-            None => read(&self.head.fields(&self.frame)),
+        // What cannot be written is told when the filter is done.
+        match self.write() {
+            Ok(_) => read(&self.fields_now()),
+            Err(_unwritable) => read(&self.fields_as_they_came()),
         }
     }
 
     /// The header as it was changed, if it was and can be written.
-    fn changed_header(&mut self) -> Option<(Head, Frame)> {
-        let frame = self.write().ok()??;
-        Some((Head::scan(&frame).ok()?, frame))
+    fn changed_header(&mut self) -> Option<&(Head, Frame)> {
+        self.write().ok()?
     }
 }
 

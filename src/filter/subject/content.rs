@@ -1,5 +1,7 @@
 //! The body of a command under decision, and the messages in it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Signed, Subject, Way};
@@ -87,7 +89,7 @@ impl Subject {
     pub(super) fn current_body(&self) -> Bytes {
         match &self.command {
             Some(command) => command.body.clone(),
-            None => self.frame.body_bytes(),
+            None => self.bytes_now().1.body_bytes(),
         }
     }
 
@@ -106,12 +108,14 @@ impl Subject {
     /// The command as it would be written now, when messages were edited: getters look there, so that messages keep
     /// their numbers until something else is changed.
     pub(super) fn with_messages(&mut self) -> Option<&Command> {
-        let messages = match &self.content {
-            Content::Read(messages) if messages.is_changed() => messages,
-            Content::Read(_) | Content::Unread | Content::None => return None,
-        };
+        if !matches!(&self.content, Content::Read(messages) if messages.is_changed()) {
+            return None;
+        }
         if self.seen.is_none() {
-            let mut command = self.command.clone()?;
+            let mut command = self.decode()?.clone();
+            let Content::Read(messages) = &self.content else {
+                return None;
+            };
             match messages.write(&mut command, self.pop_request().as_ref()) {
                 Ok(_acknowledged_when_settled) => self.seen = Some(Box::new(command)),
                 Err(why) => {
@@ -148,10 +152,13 @@ impl Subject {
         }
         if matches!(self.content, Content::Unread) {
             let (way, code, limit) = (self.way, self.code, self.body_limit);
-            let Some(command) = self.decode() else {
-                return Ok(());
+            let read = match &self.command {
+                Some(command) => Messages::read(way, code, &**command, limit),
+                None => {
+                    let source = (self.code(), self.fields_now(), self.bytes_now().1);
+                    Messages::read(way, code, &source, limit)
+                }
             };
-            let read = Messages::read(way, code, command, limit);
             let group = self.asked.as_ref().and_then(|asked| asked.group());
             self.content = match read {
                 Ok(Some(messages)) => Content::Read(match group {
@@ -180,18 +187,44 @@ impl Subject {
         let Content::Read(messages) = std::mem::take(&mut self.content) else {
             return Ok(());
         };
-        let pop = self.pop_request();
         self.seen = None;
-        let Some(command) = self.command.as_mut() else {
+        self.facts = None;
+        if self.write_in_place(&messages) {
+            return Ok(());
+        }
+        let pop = self.pop_request();
+        self.decode();
+        let Some(command) = self.command.as_mut().map(Arc::make_mut) else {
             return Ok(());
         };
         let taken_out = messages
             .write(command, pop.as_ref())
             .map_err(|error| error.to_string())?;
         self.acknowledge.extend(taken_out);
-        self.is_changed = true;
-        self.written = None;
-        self.facts = None;
+        self.become_bytes(None);
         Ok(())
+    }
+
+    /// Writes a single message into the bytes of a command that nobody has decoded; whether that was possible.
+    fn write_in_place(&mut self, messages: &Messages) -> bool {
+        let Some(patch) = messages.patch().filter(|_| self.command.is_none()) else {
+            return false;
+        };
+        let (head, frame) = self.bytes_now();
+        let written = match patch.field {
+            Some((name, value)) => head.with_field(frame, name, value),
+            None => Some((head.clone(), frame.clone())),
+        };
+        let written = match (written, patch.body) {
+            (Some((head, frame)), Some(body)) => {
+                frame.with_body(body.clone()).ok().map(|frame| (head, frame))
+            }
+            (written, _) => written,
+        };
+        let is_done = written.is_some();
+        if is_done {
+            self.become_bytes(written);
+        }
+        is_done
     }
 }

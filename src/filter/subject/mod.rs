@@ -7,14 +7,14 @@ mod fields;
 mod tests;
 mod turn;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::access::Facts;
 use super::messages::Acknowledge;
 use super::names::Mapping;
 use super::{Client, Failure, Trail, Watch};
-use crate::protocol::{Code, Command, Fields, Frame, Head, Kind};
+use crate::protocol::{Code, Command, Fields, Frame, Head, Index, Kind};
 
 pub use asked::Asked;
 use content::Content;
@@ -64,11 +64,13 @@ pub struct Subject {
     code: Code,
     head: Head,
     frame: Frame,
-    /// Decoded once somebody wants to change something or see all fields.
-    command: Option<Command>,
+    /// Decoded once somebody wants to change more than can be set in its bytes.
+    command: Option<Arc<Command>>,
     is_changed: bool,
     /// The changed command as it will go out, once it has been written.
-    written: Option<Frame>,
+    written: Option<(Head, Frame)>,
+    /// Where the ext fields stand in the bytes it has now.
+    index: OnceLock<Index>,
     content: Content,
     /// The command with messages as they were edited, once somebody looked.
     seen: Option<Box<Command>>,
@@ -101,6 +103,7 @@ impl Subject {
             command: None,
             is_changed: false,
             written: None,
+            index: OnceLock::new(),
             content: Content::Unread,
             seen: None,
             facts: None,
@@ -138,6 +141,13 @@ impl Subject {
     #[must_use]
     pub fn with_names(mut self, names: Option<Names>) -> Self {
         self.names = names;
+        self
+    }
+
+    /// The same with the places of its ext fields, which somebody else needed as well.
+    #[must_use]
+    pub fn with_index(mut self, index: Index) -> Self {
+        self.index = index.into();
         self
     }
 
@@ -208,7 +218,25 @@ impl Subject {
 
     /// The ext fields, whatever filters have changed since.
     pub fn fields_as_they_came(&self) -> Fields<'_> {
-        self.head.fields(&self.frame)
+        if self.is_changed {
+            return self.head.fields(&self.frame);
+        }
+        self.fields_now()
+    }
+
+    /// The bytes it has now, unless a decoded command was changed and not written yet.
+    fn bytes_now(&self) -> (&Head, &Frame) {
+        match &self.written {
+            Some((head, frame)) if self.is_changed => (head, frame),
+            _ => (&self.head, &self.frame),
+        }
+    }
+
+    /// The ext fields in them.
+    fn fields_now(&self) -> Fields<'_> {
+        let (head, frame) = self.bytes_now();
+        let fields = head.fields(frame);
+        fields.indexed(self.index.get_or_init(|| fields.index()))
     }
 
     /// The offset that a pull asks for.
@@ -266,16 +294,16 @@ impl Subject {
     /// The command as it is now: the bytes it came in when nothing was changed.
     pub fn into_parts(mut self) -> Result<Parts, String> {
         self.write_content()?;
-        let written = self.write()?;
-        let is_changed = written.is_some();
+        let is_changed = self.write()?.is_some();
         let command = self.command.take();
-        let (head, frame) = match written {
-            Some(frame) => (Head::scan(&frame).map_err(|error| error.to_string())?, frame),
-            None => (self.head, self.frame),
+        let (head, frame) = match self.written {
+            Some(written) if is_changed => written,
+            _ => (self.head, self.frame),
         };
         Ok(Parts {
             head,
             frame,
+            index: self.index.into_inner(),
             is_changed,
             command,
             acknowledge: self.acknowledge,
@@ -290,10 +318,12 @@ pub struct Parts {
     pub head: Head,
     /// The frame.
     pub frame: Frame,
+    /// Where the ext fields stand in it, as far as known.
+    pub index: Option<Index>,
     /// Whether it differs from what came in.
     pub is_changed: bool,
     /// The same command decoded, when somebody had to.
-    pub command: Option<Command>,
+    pub command: Option<Arc<Command>>,
     /// Messages taken out of a pop, to be acknowledged at the broker.
     pub acknowledge: Vec<Acknowledge>,
 }

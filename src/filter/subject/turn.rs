@@ -1,5 +1,6 @@
 //! One filter's turn at a command: what it changes is kept when it succeeds and taken back when it does not.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::content::Content;
@@ -20,9 +21,9 @@ pub(super) struct Turn {
 /// A subject before a filter was called.
 #[derive(Debug)]
 pub(in crate::filter) struct Checkpoint {
-    command: Option<Command>,
+    command: Option<Arc<Command>>,
     is_changed: bool,
-    written: Option<Frame>,
+    written: Option<(Head, Frame)>,
     names: Option<Names>,
     names_changed: bool,
     acknowledged: usize,
@@ -53,6 +54,7 @@ impl Subject {
         self.command = to.command;
         self.is_changed = to.is_changed;
         self.written = to.written;
+        self.index = OnceLock::new();
         self.names = to.names;
         self.names_changed = to.names_changed;
         self.acknowledge.truncate(to.acknowledged);
@@ -61,7 +63,10 @@ impl Subject {
 
     /// Whether anything has been changed since.
     pub(in crate::filter) fn differs(&self, since: &Checkpoint) -> bool {
-        let is_another = || self.command.as_ref() != since.command.as_ref();
+        let is_another = || match (&self.written, &since.written) {
+            (Some((_, now)), Some((_, then))) => now != then,
+            _ => self.command != since.command,
+        };
         (self.is_changed && (!since.is_changed || is_another()))
             || self.names != since.names
             || self.acknowledge.len() != since.acknowledged
@@ -122,20 +127,24 @@ impl Subject {
         }
         self.write_content().map_err(Failure::Unwritable)?;
         match self.write().map_err(Failure::Unwritable)? {
-            Some(frame) => fits(&frame),
+            Some((_, frame)) => fits(frame),
             None => Ok(()),
         }
     }
 
     /// The changed command as it goes out; none when nothing was changed.
-    pub(super) fn write(&mut self) -> Result<Option<Frame>, String> {
-        let Some(command) = self.command.as_ref().filter(|_| self.is_changed) else {
+    pub(super) fn write(&mut self) -> Result<Option<&(Head, Frame)>, String> {
+        if !self.is_changed {
             return Ok(None);
-        };
-        if self.written.is_none() {
-            self.written = Some(command.encode().map_err(|error| error.to_string())?);
         }
-        Ok(self.written.clone())
+        if self.written.is_none()
+            && let Some(command) = &self.command
+        {
+            let frame = command.encode().map_err(|error| error.to_string())?;
+            let head = Head::scan(&frame).map_err(|error| error.to_string())?;
+            self.written = Some((head, frame));
+        }
+        Ok(self.written.as_ref())
     }
 
     /// Puts a filter's answer in the place of this response.
@@ -143,9 +152,10 @@ impl Subject {
         let command = answer.to_command(&self.head, self.frame.kind());
         let frame = command.encode().map_err(|error| error.to_string())?;
         self.head = Head::scan(&frame).map_err(|error| error.to_string())?;
-        self.written = Some(frame.clone());
+        self.written = Some((self.head.clone(), frame.clone()));
         self.frame = frame;
-        self.command = Some(command);
+        self.index = OnceLock::new();
+        self.command = Some(Arc::new(command));
         self.is_changed = true;
         self.content = Content::Unread;
         self.seen = None;

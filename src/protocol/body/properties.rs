@@ -109,12 +109,12 @@ impl Properties {
             None => (self.text.as_str(), self.text.is_empty()),
         };
         let mut value = value;
-        let mut out = String::with_capacity(self.text.len());
+        let mut out = String::with_capacity(self.text.len().saturating_add(64));
         let mut put = |part: &[&str]| {
             if !out.is_empty() {
                 out.push(VALUE_END);
             }
-            out.push_str(&part.concat());
+            part.iter().for_each(|part| out.push_str(part));
         };
         for part in body.split(VALUE_END).filter(|part| !part.is_empty()) {
             if pair(part).is_none_or(|(there, _)| there != name) {

@@ -46,12 +46,17 @@ fn chain(host: &Host, bytes: &[u8], config: &serde_json::Value, members: u64) ->
     Chain::new(1, (0..members).map(member).collect())
 }
 
+/// A filter of a few KB.
+pub(crate) fn guest() -> Vec<u8> {
+    let prelude = include_str!("../../fixtures/guests/prelude.wat");
+    let text = include_str!("../../fixtures/guests/hook.wat").replace(";; prelude", prelude);
+    wat::parse_str(text).unwrap()
+}
+
 /// Prints the table.
 pub(crate) fn run() {
     let host = Host::new(None).unwrap();
-    let prelude = include_str!("../../fixtures/guests/prelude.wat");
-    let text = include_str!("../../fixtures/guests/hook.wat").replace(";; prelude", prelude);
-    let hook = wat::parse_str(text).unwrap();
+    let hook = guest();
     let none = serde_json::json!({});
     let client = Arc::new(Client::new(
         SocketAddr::from(([10, 0, 0, 1], 5_000)),

@@ -32,6 +32,7 @@ pub(super) fn check(frame: &Frame) {
     assert_eq!(frame.body(), &command.body[..], "body");
     fields_agree(frame, &head, &command);
     encoding_is_stable(&command);
+    fields_are_set_in_place(frame, &head, &command);
     for opaque in [0, -1, i32::MAX] {
         let patched = head
             .with_opaque(frame.clone(), opaque)
@@ -47,16 +48,45 @@ pub(super) fn check(frame: &Frame) {
 
 fn fields_agree(frame: &Frame, head: &Head, command: &Command) {
     let fields = head.fields(frame);
+    let index = fields.index();
+    let indexed = fields.indexed(&index);
     for field in command.ext.iter().flatten() {
         // A name that is not UTF-8 cannot be asked for by its name.
         if !field.name.contains(char::REPLACEMENT_CHARACTER) {
             let found = fields.find(&field.name);
             assert_eq!(found.as_deref(), command.field(&field.name), "{}", field.name);
             assert_eq!(found, fields.first_of(&[&field.name]), "{}", field.name);
+            assert_eq!(found, indexed.find(&field.name), "{}, indexed", field.name);
+            assert_eq!(found, indexed.first_of(&[&field.name]), "{}, indexed", field.name);
         }
     }
     for name in ["topic", ""] {
         assert_eq!(fields.find(name).as_deref(), command.field(name), "{name:?}");
+        assert_eq!(
+            indexed.find(name).as_deref(),
+            command.field(name),
+            "{name:?}, indexed"
+        );
+    }
+}
+
+/// A field set in the bytes of the header is the field set in the command.
+fn fields_are_set_in_place(frame: &Frame, head: &Head, command: &Command) {
+    let fields = command.ext.iter().flatten();
+    let first = fields.map(|field| &*field.name).next().unwrap_or("b");
+    for (name, value) in [(first, "\"\u{1}\u{e9}\\"), ("topic", "T"), ("a new one", "")] {
+        let Some((patched_head, patched)) = head.with_field(frame, name, value) else {
+            continue;
+        };
+        assert_eq!(
+            Head::scan(&patched).as_ref(),
+            Ok(&patched_head),
+            "{name}: its head"
+        );
+        let mut expected = command.clone();
+        expected.set_field(name, value);
+        let patched = Command::decode(&patched).expect("still a command");
+        assert_same(&patched, &expected, name);
     }
 }
 

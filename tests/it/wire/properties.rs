@@ -32,7 +32,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn fields() -> impl Strategy<Value = Option<Vec<Field>>> {
     let field = (text(), text()).prop_map(|(name, value)| Field {
-        name,
+        name: name.into(),
         value: value.into(),
     });
     prop::option::of(vec(field, 0..24))
