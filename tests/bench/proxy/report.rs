@@ -100,6 +100,8 @@ impl Report {
         let command: Vec<String> = std::env::args()
             .skip(1)
             .filter(|word| word != "--bench")
+            // Where things lie on this machine is of no use to others.
+            .map(|word| if word.starts_with('/') { "PATH".to_owned() } else { word })
             .collect();
         let dashes = if command.is_empty() { "" } else { " -- " };
         this.say(&format!(
