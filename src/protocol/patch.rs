@@ -15,7 +15,8 @@ impl Head {
         let header = frame.header();
         let ext = header.get(ext_at.clone())?;
         let there = self.place_of(frame, ext, name)?;
-        let mut edited = Vec::with_capacity(header.len().saturating_add(name.len() + value.len() + 16));
+        let added = name.len().saturating_add(value.len()).saturating_add(16);
+        let mut edited = Vec::with_capacity(header.len().saturating_add(added));
         edited.extend_from_slice(header.get(..ext_at.start)?);
         match (frame.kind(), there) {
             (Kind::Json, Place::At(at)) => {

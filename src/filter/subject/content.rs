@@ -152,12 +152,11 @@ impl Subject {
         }
         if matches!(self.content, Content::Unread) {
             let (way, code, limit) = (self.way, self.code, self.body_limit);
-            let read = match &self.command {
-                Some(command) => Messages::read(way, code, &**command, limit),
-                None => {
-                    let source = (self.code(), self.fields_now(), self.bytes_now().1);
-                    Messages::read(way, code, &source, limit)
-                }
+            let read = if let Some(command) = &self.command {
+                Messages::read(way, code, &**command, limit)
+            } else {
+                let source = (self.code(), self.fields_now(), self.bytes_now().1);
+                Messages::read(way, code, &source, limit)
             };
             let group = self.asked.as_ref().and_then(|asked| asked.group());
             self.content = match read {

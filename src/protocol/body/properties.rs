@@ -114,7 +114,9 @@ impl Properties {
             if !out.is_empty() {
                 out.push(VALUE_END);
             }
-            part.iter().for_each(|part| out.push_str(part));
+            for part in part {
+                out.push_str(part);
+            }
         };
         for part in body.split(VALUE_END).filter(|part| !part.is_empty()) {
             if pair(part).is_none_or(|(there, _)| there != name) {
