@@ -11,6 +11,10 @@ impl Head {
     /// head; the rest keeps its bytes, and the body is shared. `None` where that takes more than one edit: decode it,
     /// then, and [set the field](super::Command::set_field) there.
     pub fn with_field(&self, frame: &Frame, name: &str, value: &str) -> Option<(Self, Frame)> {
+        // That may be what is read of a name that is no UTF-8.
+        if name.contains(char::REPLACEMENT_CHARACTER) {
+            return None;
+        }
         let ext_at = self.ext_at.clone()?;
         let header = frame.header();
         let ext = header.get(ext_at.clone())?;
